@@ -1,1 +1,3 @@
-
+//! meltd
+pub mod ports;
+pub mod saga;

@@ -1,0 +1,477 @@
+//! The four things that the loops need from outside: [`Store`], [`Mint`], [`Clock`] and, for
+//! commands and events, a bus. Native `async fn` with generics; `main` chooses the adapters.
+//! Errors are small enums named by what the caller does next.
+
+use std::future::Future;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::saga::chain::Record;
+use crate::saga::code::Code;
+use crate::saga::command::{Command, Kind};
+use crate::saga::ids::{
+    Amount, Coin, KeysetId, Outputs, Producer, Range, SagaId, Seq, Signature, SignedCoin, WalletId,
+    Y,
+};
+use crate::saga::proofs::{ProofState, ProofWrite, Token};
+use crate::saga::state::Status;
+use crate::saga::step::{Change, MeltQuote, MeltWord, MintQuote, MintState, QuoteState, Trouble};
+
+/// The time, as a value that tests can move. UTC, milliseconds.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+// ---------------------------------------------------------------------------------- store ----
+
+/// One (npub, mint, unit). The id is opaque: it is what events and metrics may name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Wallet {
+    /// Opaque id.
+    pub id: WalletId,
+    /// The owner, `npub1…`.
+    pub npub: String,
+    /// Canonical mint URL.
+    pub mint_url: String,
+    /// Unit, `sat`.
+    pub unit: String,
+}
+
+/// A saga as it is adopted: the head before any event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSaga {
+    /// UUIDv7 chosen by the caller.
+    pub id: SagaId,
+    /// The wallet, which exists already.
+    pub wallet: Wallet,
+    /// Scope of `command_id` and `intent_key`.
+    pub producer: Producer,
+    /// The caller's id of the command; unique in its scope for ever.
+    pub command_id: String,
+    /// One debt, many invoices; unique in its scope while the saga holds its claims.
+    pub intent_key: Option<String>,
+    /// SHA-256 of the parameters, hex: same id and other hash is a conflict.
+    pub request_hash: String,
+    /// The command; a melt's payment hash is claimed with it.
+    pub command: Command,
+    /// Where a reply goes.
+    pub reply_to: Option<String>,
+}
+
+impl NewSaga {
+    /// The payment hash that the head claims, unique over all wallets.
+    pub fn payment_hash(&self) -> Option<&str> {
+        match &self.command {
+            Command::Melt(melt) => Some(&melt.payment_hash),
+            Command::Mint(_) | Command::Receive(_) => None,
+        }
+    }
+}
+
+/// A saga's head row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// What was adopted.
+    pub new: NewSaga,
+    /// Position of the last event; 0 = none. The CAS is on this and on `fence`.
+    pub version: Seq,
+    /// Hash of the last event, hex; the genesis hash before the first.
+    pub head_hash: String,
+    /// The state's word, for queries.
+    pub state: String,
+    /// What the recovery scan sees.
+    pub status: Status,
+    /// Number of the last lease; writes under an older one are refused.
+    pub fence: u64,
+    /// Passes without progress since the last event.
+    pub attempts: u32,
+    /// Not due before this; `None` when done.
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// What the last pass waited for, for a person.
+    pub last_error: Option<String>,
+    /// When it was adopted, by the store's clock.
+    pub created_at: DateTime<Utc>,
+    /// When the head last changed, by the store's clock.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A head with its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The head.
+    pub head: Head,
+    /// Its events in order.
+    pub records: Vec<Record>,
+}
+
+/// What adoption did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Adopted {
+    /// Inserted, and leased to the caller.
+    New(Lease),
+    /// The same command, or the same invoice by the same producer: its head.
+    Existing(Box<Head>),
+}
+
+/// The right to drive a saga for a while, by the store's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The saga.
+    pub saga: SagaId,
+    /// The fence number to write under.
+    pub fence: u64,
+}
+
+/// Everything that one append writes, in one transaction.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The saga.
+    pub saga: SagaId,
+    /// The wallet whose rows are written (appends of one wallet are put in order).
+    pub wallet: WalletId,
+    /// The version that was read: the CAS condition.
+    pub expected_version: Seq,
+    /// The lease that it is written under: the other CAS condition.
+    pub fence: u64,
+    /// The new records; the first has seq `expected_version + 1`. Never empty. Each is also an
+    /// outbox row with the same id.
+    pub records: Vec<Record>,
+    /// The proof rows.
+    pub proofs: Vec<ProofWrite>,
+    /// The head after it. `attempts` becomes 0 and the saga is due at once, or never when done.
+    pub head: HeadAfter,
+}
+
+/// The head's fields after an append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadAfter {
+    /// Hash of the last record.
+    pub head_hash: String,
+    /// The state's word.
+    pub state: String,
+    /// Its status.
+    pub status: Status,
+    /// False: the payment hash and the intent key are let go.
+    pub holds_claims: bool,
+    /// True: the sealed proofs of a receive are erased from the head.
+    pub erase_sealed: bool,
+}
+
+/// A proof row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProofRow {
+    /// Its wallet.
+    pub wallet: WalletId,
+    /// The coin.
+    pub coin: Coin,
+    /// The mint's signature.
+    pub signature: Signature,
+    /// Its state.
+    pub state: ProofState,
+    /// The saga that holds it, or that spent it.
+    pub saga: Option<SagaId>,
+    /// Its set.
+    pub token: Token,
+    /// When it was spent, by the store's clock.
+    pub spent_at: Option<DateTime<Utc>>,
+}
+
+/// A published-to-be event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// `<saga>:<seq, 6 digits>`.
+    pub id: String,
+    /// `melt.events.<event type>`.
+    pub subject: String,
+    /// The exact body.
+    pub body: String,
+}
+
+/// Which sagas to list.
+#[derive(Clone, Debug, Default)]
+pub struct HeadFilter {
+    /// Only these statuses; empty = all.
+    pub statuses: Vec<Status>,
+    /// Only this kind.
+    pub kind: Option<Kind>,
+    /// Only this wallet.
+    pub wallet: Option<WalletId>,
+    /// Only ids after this one (ids sort by time).
+    pub after: Option<SagaId>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// What can go wrong at the store, named by what the caller does next.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Adoption: refuse the command with this code ([`Code::CommandIdReused`],
+    /// [`Code::InvoiceInUse`], [`Code::IntentInUse`]).
+    #[error("{0}")]
+    Refuse(Code),
+    /// Somebody else advanced or leased the saga: load it again and decide again.
+    #[error("the saga was advanced or leased by another worker")]
+    Reload,
+    /// These coins are not in the state that was read: choose again.
+    #[error("{} coin(s) are no longer as they were read", .0.len())]
+    ChooseAgain(Vec<Y>),
+    /// A new coin's Y is already stored for another wallet or with another C: CRITICAL.
+    #[error("a new coin is already stored with another owner or signature")]
+    YConflict(Y),
+    /// Not known whether it was written, or the store is away: nothing may be done on the strength
+    /// of it; ask again later.
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(String),
+    /// The store is not what it must be (no replica set, wrong version, damaged row): stop.
+    #[error("the store cannot be used: {0}")]
+    Unusable(String),
+}
+
+/// The record of everything. `append` is the only write path to sagas and proofs.
+pub trait Store: Send + Sync + 'static {
+    /// The wallet of (npub, mint, unit), created on first sight.
+    fn wallet(
+        &self,
+        npub: &str,
+        mint_url: &str,
+        unit: &str,
+    ) -> impl Future<Output = Result<Wallet, StoreError>> + Send;
+
+    /// All wallets, or those of one owner.
+    fn wallets(
+        &self,
+        npub: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<Wallet>, StoreError>> + Send;
+
+    /// Inserts a head and leases it to `owner` for `ttl`, in one write. Repeats are recognised by
+    /// the unique keys, in this order: command id, payment hash, intent key.
+    fn adopt(
+        &self,
+        new: NewSaga,
+        owner: &str,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Adopted, StoreError>> + Send;
+
+    /// A head and its log.
+    fn load(
+        &self,
+        saga: &SagaId,
+    ) -> impl Future<Output = Result<Option<Loaded>, StoreError>> + Send;
+
+    /// The transaction. On `Ok` it is durable (majority and journal).
+    fn append(&self, append: Append) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Takes the lease if it is free or over, with `fence + 1`; `None` = somebody holds it.
+    fn lease(
+        &self,
+        saga: &SagaId,
+        owner: &str,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Option<Lease>, StoreError>> + Send;
+
+    /// Prolongs a lease that is still ours; [`StoreError::Reload`] if it is not.
+    fn renew(
+        &self,
+        lease: &Lease,
+        owner: &str,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Ends a lease. `later` = the pass made no progress: attempts + 1, not due before then, and
+    /// why. A lease that is no longer ours is left alone.
+    fn release(
+        &self,
+        lease: &Lease,
+        owner: &str,
+        later: Option<(Duration, String)>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Sagas that are active, owing or parked, due and unleased, oldest due first.
+    fn due(&self, limit: u32) -> impl Future<Output = Result<Vec<SagaId>, StoreError>> + Send;
+
+    /// Heads in id order.
+    fn heads(
+        &self,
+        filter: HeadFilter,
+    ) -> impl Future<Output = Result<Vec<Head>, StoreError>> + Send;
+
+    /// Proof rows of a wallet in these states (empty = all), by Y.
+    fn proofs(
+        &self,
+        wallet: &WalletId,
+        states: &[ProofState],
+    ) -> impl Future<Output = Result<Vec<ProofRow>, StoreError>> + Send;
+
+    /// The rows of these Ys, wherever they belong.
+    fn proofs_by_y(
+        &self,
+        ys: &[Y],
+    ) -> impl Future<Output = Result<Vec<ProofRow>, StoreError>> + Send;
+
+    /// Takes `count` counters of a keyset in one atomic, majority-durable increment; returns the
+    /// first. A range is never handed out twice; a lost one is a gap.
+    fn take_counters(
+        &self,
+        wallet: &WalletId,
+        keyset: &KeysetId,
+        count: u32,
+    ) -> impl Future<Output = Result<u32, StoreError>> + Send;
+
+    /// The next counter of each keyset that the wallet has used.
+    fn counters(
+        &self,
+        wallet: &WalletId,
+    ) -> impl Future<Output = Result<Vec<(KeysetId, u32)>, StoreError>> + Send;
+
+    /// The first outbox rows in id order, after `after`.
+    fn outbox(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<OutboxRow>, StoreError>> + Send;
+
+    /// Deletes published outbox rows.
+    fn outbox_delete(&self, ids: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Every row of every collection or table as text: for the test that looks for secrets.
+    fn dump(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+}
+
+// ----------------------------------------------------------------------------------- mint ----
+
+/// A keyset as the core needs it (NUT-01, NUT-02).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keyset {
+    /// Its id.
+    pub id: KeysetId,
+    /// True if it still signs.
+    pub active: bool,
+    /// Input fee of each of its proofs, in thousandths of the unit.
+    pub fee_ppk: u64,
+    /// The amounts that it signs, ascending. Empty for inactive keysets whose keys were not asked.
+    pub amounts: Vec<Amount>,
+}
+
+/// A token as it was opened by the mint adapter: nothing in it can be spent by who reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenedToken {
+    /// Canonical mint URL in the token.
+    pub mint_url: String,
+    /// Its unit.
+    pub unit: String,
+    /// Y of each proof.
+    pub ys: Vec<Y>,
+    /// Sum of its proofs.
+    pub amount: Amount,
+    /// Input fee for swapping them.
+    pub input_fee: Amount,
+    /// The proofs, sealed with a key of ours, bound to the saga.
+    pub sealed: String,
+}
+
+/// What goes into a swap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SwapInputs {
+    /// Coins of the wallet's own.
+    Coins(Vec<(Coin, Signature)>),
+    /// A sealed foreign token, with the saga it is bound to.
+    Sealed(SagaId, String),
+}
+
+/// The mint, through cdk's wallet side. Each call is exactly one wire request with its own
+/// timeout, except the cached key look-ups. Secrets never leave the adapter: it derives them from
+/// (seed, wallet, keyset, counter) and hands back verified coins.
+pub trait Mint: Send + Sync + 'static {
+    /// Checks that a URL is one of the configured mints; returns it in canonical form.
+    fn canonical(&self, mint_url: &str) -> Option<String>;
+
+    /// The keysets of a unit; cached for a minute, amounts of a keyset for ever.
+    fn keysets(&self, wallet: &Wallet)
+    -> impl Future<Output = Result<Vec<Keyset>, Trouble>> + Send;
+
+    /// Forgets the cached list, because the mint refused a keyset.
+    fn forget_keysets(&self, wallet: &Wallet);
+
+    /// `POST /v1/melt/quote/bolt11`; `amount_msat` for an amountless invoice.
+    fn quote_melt(
+        &self,
+        wallet: &Wallet,
+        invoice: &str,
+        amount_msat: Option<u64>,
+    ) -> impl Future<Output = Result<MeltQuote, Trouble>> + Send;
+
+    /// `GET /v1/melt/quote/bolt11/{id}`; change is verified against the blanks' keyset.
+    fn melt_quote(
+        &self,
+        wallet: &Wallet,
+        quote_id: &str,
+        blanks: Option<&Range>,
+    ) -> impl Future<Output = Result<MeltWord, Trouble>> + Send;
+
+    /// `POST /v1/checkstate`: one state a Y, in order (NUT-07).
+    fn check_state(
+        &self,
+        wallet: &Wallet,
+        ys: &[Y],
+    ) -> impl Future<Output = Result<Vec<MintState>, Trouble>> + Send;
+
+    /// `POST /v1/melt/bolt11`, synchronous, with its own long timeout.
+    fn melt(
+        &self,
+        wallet: &Wallet,
+        quote_id: &str,
+        inputs: &[(Coin, Signature)],
+        blanks: Option<&Range>,
+    ) -> impl Future<Output = Result<MeltWord, Trouble>> + Send;
+
+    /// `POST /v1/swap`: every output signed and verified, in order.
+    fn swap(
+        &self,
+        wallet: &Wallet,
+        inputs: &SwapInputs,
+        outputs: &Outputs,
+    ) -> impl Future<Output = Result<Vec<SignedCoin>, Trouble>> + Send;
+
+    /// `POST /v1/restore` (NUT-09): the outputs of a range that the mint has signed, verified;
+    /// signatures that do not verify are counted in `bad`.
+    fn restore(
+        &self,
+        wallet: &Wallet,
+        range: &Range,
+    ) -> impl Future<Output = Result<Change, Trouble>> + Send;
+
+    /// `POST /v1/mint/quote/bolt11`, locked to a key of the saga's where the mint can (NUT-20).
+    fn quote_mint(
+        &self,
+        wallet: &Wallet,
+        saga: &SagaId,
+        amount: Amount,
+    ) -> impl Future<Output = Result<MintQuote, Trouble>> + Send;
+
+    /// `GET /v1/mint/quote/bolt11/{id}`.
+    fn mint_quote(
+        &self,
+        wallet: &Wallet,
+        quote_id: &str,
+    ) -> impl Future<Output = Result<QuoteState, Trouble>> + Send;
+
+    /// `POST /v1/mint/bolt11`: every output signed and verified, in order.
+    fn mint(
+        &self,
+        wallet: &Wallet,
+        saga: &SagaId,
+        quote_id: &str,
+        outputs: &Outputs,
+    ) -> impl Future<Output = Result<Vec<SignedCoin>, Trouble>> + Send;
+
+    /// Reads a cashuA or cashuB token of a configured mint, checks it (unlocked, known keysets,
+    /// DLEQ where present) and seals its proofs for `saga`. `Err` = why it cannot be taken.
+    fn open_token(
+        &self,
+        token: &str,
+        saga: &SagaId,
+    ) -> impl Future<Output = Result<OpenedToken, (Code, String)>> + Send;
+}

@@ -1,0 +1,116 @@
+//! What a producer asks for, after validation. A command is stored whole in the saga's head at
+//! adoption; its fingerprint decides whether a repeat is the same command.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::ids::{Amount, Y};
+
+/// What to do when the pre-flight check finds a chosen coin spent at the mint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// Correct the coin and stop the melt (the seeds' rule).
+    #[default]
+    Block,
+    /// Correct the coin and choose again without it.
+    Reselect,
+}
+
+/// Which saga a head drives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Pay a Lightning invoice (NUT-05).
+    Melt,
+    /// Fund a wallet through a mint quote (NUT-04).
+    Mint,
+    /// Take a token in by swapping it (NUT-03).
+    Receive,
+}
+
+impl Kind {
+    /// The word used in the store, on the bus and in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Melt => "melt",
+            Kind::Mint => "mint",
+            Kind::Receive => "receive",
+        }
+    }
+}
+
+/// The adopted command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Command {
+    /// Pay an invoice.
+    Melt(MeltCommand),
+    /// Fund through a mint quote.
+    Mint(MintCommand),
+    /// Take a token in.
+    Receive(ReceiveCommand),
+}
+
+impl Command {
+    /// Which saga it starts.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Command::Melt(_) => Kind::Melt,
+            Command::Mint(_) => Kind::Mint,
+            Command::Receive(_) => Kind::Receive,
+        }
+    }
+}
+
+/// Pay this invoice, within these limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeltCommand {
+    /// The BOLT11 invoice.
+    pub invoice: String,
+    /// Its payment hash, 64 hex digits: the identity of the debt.
+    pub payment_hash: String,
+    /// What the payee gets, in msat, by the invoice or by the caller for an amountless one.
+    pub amount_msat: u64,
+    /// True when the invoice named no amount and the caller did (NUT-05 amountless option).
+    pub amountless: bool,
+    /// When the invoice expires.
+    pub invoice_expires_at: DateTime<Utc>,
+    /// The largest fee reserve that the caller accepts, in the wallet's unit; `None` = any.
+    pub fee_limit: Option<Amount>,
+    /// What to do about coins that are spent at the mint.
+    pub policy: Policy,
+    /// Until when new attempts may be started; after it the melt is only finished or fenced.
+    pub deadline: DateTime<Utc>,
+}
+
+impl MeltCommand {
+    /// What the payee gets in the wallet's unit, rounded up (`ceil(msat / 1000)`).
+    pub fn amount(&self) -> Amount {
+        self.amount_msat.div_ceil(1000)
+    }
+}
+
+/// Ask the mint for an invoice and, once it is paid, for proofs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MintCommand {
+    /// How much to mint.
+    pub amount: Amount,
+    /// Until when to go on asking a mint that does not answer for a quote.
+    pub deadline: DateTime<Utc>,
+}
+
+/// Swap a foreign token for proofs of our own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiveCommand {
+    /// The Ys of the token's proofs.
+    pub ys: Vec<Y>,
+    /// Their sum before fees.
+    pub amount: Amount,
+    /// The input fee for swapping them, from their keysets.
+    pub input_fee: Amount,
+    /// The proofs, sealed for the mint adapter alone; erased with the saga's last event.
+    pub sealed: Option<String>,
+    /// Until when new attempts may be started.
+    pub deadline: DateTime<Utc>,
+}

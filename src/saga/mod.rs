@@ -1,0 +1,10 @@
+//! PURE: the melt, mint and receive sagas. No async, no I/O, no clock, no randomness.
+pub mod chain;
+pub mod code;
+pub mod command;
+pub mod event;
+pub mod ids;
+pub mod proofs;
+pub mod state;
+pub mod step;
+pub mod upcast;

@@ -1,0 +1,571 @@
+//! The folded saga: what the log says, and nothing else. [`evolve`] is the only way to get one.
+
+use chrono::{DateTime, Utc};
+
+use super::command::{Command, Kind};
+use super::event::{
+    AtomicCommitted, Entry, Event, MintSent, OperatorResolved, Parked, Plan, ProofsReleased,
+    ProofsSent, Purpose, QuoteCreated, Refusal, Resolution, SwapDone, SwapPrepared,
+};
+use super::ids::{Amount, Coin, Range, SagaId, Seq, SignedCoin, WalletId, Y};
+
+/// Where a saga stands. One enum for the three kinds; the diagram is in [`super`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// The head exists; nothing is recorded yet.
+    Adopted,
+    /// The command is recorded.
+    Requested,
+    /// The mint quoted it.
+    Quoted,
+    /// Coins are reserved.
+    Planned,
+    /// The intent of a plan swap, or of a receive swap, is durable.
+    Swapping,
+    /// The exact coins for the melt are there, reserved.
+    Ready,
+    /// The intent of the melt is durable: from here only evidence frees coins.
+    Sent,
+    /// The intent of a fence is durable: the melt is never posted again.
+    Fencing,
+    /// The mint says PAID; the commit follows.
+    Paid,
+    /// Settled, with change still owed by the mint.
+    Owing,
+    /// The intent of minting is durable.
+    Issuing,
+    /// Done: paid, funded or received.
+    Settled,
+    /// Ended with every coin back.
+    Released,
+    /// Refused before any coin was touched.
+    Rejected,
+    /// Stopped by the pre-flight check.
+    Blocked,
+    /// An operator gave the value up.
+    WrittenOff,
+}
+
+impl State {
+    /// True when nothing can follow but an operator's note.
+    pub fn is_terminal(self) -> bool {
+        match self {
+            State::Settled
+            | State::Released
+            | State::Rejected
+            | State::Blocked
+            | State::WrittenOff => true,
+            State::Adopted
+            | State::Requested
+            | State::Quoted
+            | State::Planned
+            | State::Swapping
+            | State::Ready
+            | State::Sent
+            | State::Fencing
+            | State::Paid
+            | State::Owing
+            | State::Issuing => false,
+        }
+    }
+
+    /// The word used in the store, in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Adopted => "adopted",
+            State::Requested => "requested",
+            State::Quoted => "quoted",
+            State::Planned => "planned",
+            State::Swapping => "swapping",
+            State::Ready => "ready",
+            State::Sent => "sent",
+            State::Fencing => "fencing",
+            State::Paid => "paid",
+            State::Owing => "owing",
+            State::Issuing => "issuing",
+            State::Settled => "settled",
+            State::Released => "released",
+            State::Rejected => "rejected",
+            State::Blocked => "blocked",
+            State::WrittenOff => "written_off",
+        }
+    }
+}
+
+/// What the recovery scan needs to know of a saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Steps remain.
+    Active,
+    /// Settled; change is being collected.
+    Owing,
+    /// On a person's desk; only asking goes on.
+    Parked,
+    /// Terminal.
+    Done,
+}
+
+impl Status {
+    /// The word used in the store and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Active => "active",
+            Status::Owing => "owing",
+            Status::Parked => "parked",
+            Status::Done => "done",
+        }
+    }
+}
+
+/// What the driver knows of a saga before its first event: the adopted head's constants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adoption {
+    /// The saga.
+    pub id: SagaId,
+    /// Its wallet.
+    pub wallet: WalletId,
+    /// The owner, `npub1…`.
+    pub npub: String,
+    /// The mint.
+    pub mint_url: String,
+    /// The unit.
+    pub unit: String,
+    /// SHA-256 of the command's parameters, hex.
+    pub request_hash: String,
+    /// The command.
+    pub command: Command,
+}
+
+/// A saga as folded from its events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saga {
+    /// The constants of the head.
+    pub adoption: Adoption,
+    /// Position of the last event; 0 = none.
+    pub seq: Seq,
+    /// Where it stands.
+    pub state: State,
+    /// The quote in use.
+    pub quote: Option<Quote>,
+    /// The plan in use.
+    pub plan: Option<Plan>,
+    /// Every swap that was ever prepared, with its outcome: each range is looked at again before
+    /// the saga concludes anything about its inputs.
+    pub swaps: Vec<Swap>,
+    /// The melt's own coins: what is, or will be, in the request.
+    pub send: Vec<Coin>,
+    /// The last intent of the melt, and how many posts it announced.
+    pub sent: Option<ProofsSent>,
+    /// The first refusal that the mint gave to a post.
+    pub refusal: Option<Refusal>,
+    /// The intent of minting, and earlier ranges.
+    pub minting: Vec<MintSent>,
+    /// Payment: proven or claimed, with the preimage if there is one.
+    pub paid: Option<Paid>,
+    /// The settlement.
+    pub committed: Option<AtomicCommitted>,
+    /// Change stored so far.
+    pub change: Vec<Coin>,
+    /// Change still owed by the mint.
+    pub change_owed: Amount,
+    /// Lightning fee as it stands.
+    pub fee_paid: Amount,
+    /// Input fees of the swaps that were done.
+    pub swap_fees: Amount,
+    /// Coins gained by a mint or a receive.
+    pub gained: Vec<Coin>,
+    /// How often it was planned again.
+    pub replans: u32,
+    /// Why it ended without success, if it did.
+    pub ended: Option<Ended>,
+    /// The desk, if it is on one.
+    pub parked: Option<Parked>,
+    /// The operator's decision that is to be carried out.
+    pub resolution: Option<OperatorResolved>,
+}
+
+/// The mint's quote, private id included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// The mint's id; `None` once the private half was erased.
+    pub id: Option<String>,
+    /// Price of the payment (melt) or value asked for (mint).
+    pub amount: Amount,
+    /// Fee reserve; 0 for a mint quote.
+    pub fee_reserve: Amount,
+    /// When it expires.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The invoice to pay (mint) or being paid (melt).
+    pub invoice: Option<String>,
+}
+
+/// A prepared swap and whether it was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swap {
+    /// The intent.
+    pub prepared: SwapPrepared,
+    /// True after its `SwapDone` (or `Received`).
+    pub done: bool,
+}
+
+/// The mint's word on the payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paid {
+    /// SHA-256(preimage) is the payment hash.
+    pub proven: bool,
+    /// The preimage as given.
+    pub preimage: Option<String>,
+}
+
+/// How a saga ended without success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Why.
+    pub code: super::code::Code,
+    /// The same in a sentence.
+    pub reason: String,
+}
+
+/// An event that cannot follow the state: the log is damaged or the code is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IllegalTransition {
+    /// The saga.
+    pub saga: SagaId,
+    /// The position that the event would have had.
+    pub seq: Seq,
+    /// The state it met.
+    pub state: &'static str,
+    /// The event's name.
+    pub event: &'static str,
+}
+
+impl std::fmt::Display for IllegalTransition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            saga,
+            seq,
+            state,
+            event,
+        } = self;
+        write!(
+            f,
+            "event {event} cannot follow state {state} of saga {saga} at seq {seq}"
+        )
+    }
+}
+
+impl std::error::Error for IllegalTransition {}
+
+impl Saga {
+    /// A saga of which nothing is recorded yet.
+    pub fn adopted(adoption: Adoption) -> Self {
+        Saga {
+            adoption,
+            seq: 0,
+            state: State::Adopted,
+            quote: None,
+            plan: None,
+            swaps: Vec::new(),
+            send: Vec::new(),
+            sent: None,
+            refusal: None,
+            minting: Vec::new(),
+            paid: None,
+            committed: None,
+            change: Vec::new(),
+            change_owed: 0,
+            fee_paid: 0,
+            swap_fees: 0,
+            gained: Vec::new(),
+            replans: 0,
+            ended: None,
+            parked: None,
+            resolution: None,
+        }
+    }
+
+    /// Which of the three sagas it is.
+    pub fn kind(&self) -> Kind {
+        self.adoption.command.kind()
+    }
+
+    /// What the recovery scan sees.
+    pub fn status(&self) -> Status {
+        if self.state.is_terminal() {
+            Status::Done
+        } else if self.parked.is_some() {
+            Status::Parked
+        } else if self.state == State::Owing {
+            Status::Owing
+        } else {
+            Status::Active
+        }
+    }
+
+    /// True while the payment hash and the intent key stay taken: always, until the saga ends
+    /// without success. From `MeltPaid` on they are taken for ever.
+    pub fn holds_claims(&self) -> bool {
+        !matches!(
+            self.state,
+            State::Released | State::Rejected | State::Blocked
+        )
+    }
+
+    /// The swap intent that is not done yet.
+    pub fn open_swap(&self) -> Option<&SwapPrepared> {
+        self.swaps
+            .iter()
+            .rev()
+            .find(|s| !s.done)
+            .map(|s| &s.prepared)
+    }
+
+    /// Every range whose outputs a crash may have left signed and unclaimed.
+    pub fn open_ranges(&self) -> Vec<Range> {
+        let swaps = self
+            .swaps
+            .iter()
+            .filter(|s| !s.done)
+            .map(|s| s.prepared.outputs.range());
+        let minting = self.minting.iter().map(|m| m.outputs.range());
+        swaps.chain(minting).collect()
+    }
+
+    /// The Ys in the melt's request.
+    pub fn sent_ys(&self) -> Vec<Y> {
+        self.sent
+            .as_ref()
+            .map(|s| s.inputs.clone())
+            .unwrap_or_default()
+    }
+
+    /// The fold of a whole log.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] where an event cannot follow.
+    pub fn fold<'a>(
+        adoption: Adoption,
+        entries: impl IntoIterator<Item = &'a Entry>,
+    ) -> Result<Self, IllegalTransition> {
+        entries
+            .into_iter()
+            .try_fold(Saga::adopted(adoption), evolve)
+    }
+}
+
+/// The state after one more event. Pure and total: an event that cannot follow is an error.
+///
+/// # Errors
+/// [`IllegalTransition`].
+pub fn evolve(mut saga: Saga, entry: &Entry) -> Result<Saga, IllegalTransition> {
+    use State as S;
+    let private = &entry.private;
+    let next = match (saga.state, &entry.event) {
+        (S::Adopted, Event::MeltRequested(_) | Event::ReceiveRequested(_)) => S::Requested,
+        (S::Requested, Event::QuoteCreated(q)) => {
+            saga.quote = Some(melt_quote(&saga, q, private.quote_id.clone()));
+            S::Quoted
+        }
+        (S::Quoted, Event::PreflightPassed(p)) => {
+            saga.send = p.plan.inputs.clone();
+            saga.plan = Some(p.plan.clone());
+            S::Planned
+        }
+        (S::Quoted, Event::PreflightBlocked(b)) => saga.end(S::Blocked, b.code, &b.reason),
+        (S::Planned | S::Swapping | S::Requested, Event::SwapPrepared(p)) => {
+            saga.swaps.push(Swap {
+                prepared: p.clone(),
+                done: false,
+            });
+            S::Swapping
+        }
+        (S::Swapping, Event::SwapDone(d)) if d.purpose == Purpose::Plan => {
+            saga.swap_done(d);
+            saga.send = d.send.clone();
+            S::Ready
+        }
+        (S::Planned | S::Ready | S::Sent, Event::ProofsSent(sent)) => {
+            saga.sent = Some(sent.clone());
+            S::Sent
+        }
+        (S::Sent | S::Fencing, Event::MeltRefused(r)) => {
+            saga.refusal.get_or_insert_with(|| r.clone());
+            saga.state
+        }
+        (S::Sent | S::Fencing, Event::SwapPrepared(p)) if p.purpose == Purpose::Fence => {
+            saga.swaps.push(Swap {
+                prepared: p.clone(),
+                done: false,
+            });
+            S::Fencing
+        }
+        (S::Fencing, Event::SwapDone(d)) if d.purpose == Purpose::Fence => {
+            saga.swap_done(d);
+            S::Fencing
+        }
+        (S::Planned | S::Swapping | S::Ready | S::Fencing, Event::ProofsReleased(r)) => {
+            saga.release(r)
+        }
+        (S::Sent | S::Fencing, Event::MeltPaid(p)) => {
+            saga.paid = Some(Paid {
+                proven: p.proven,
+                preimage: private.preimage.clone(),
+            });
+            S::Paid
+        }
+        (S::Paid, Event::AtomicCommitted(c)) => saga.commit(c),
+        (S::Owing, Event::ChangeCollected(c)) => {
+            saga.change.extend(c.change.iter().cloned());
+            saga.change_owed = c.change_owed;
+            saga.fee_paid = c.fee_paid;
+            if c.change_owed == 0 {
+                S::Settled
+            } else {
+                S::Owing
+            }
+        }
+        (S::Adopted | S::Requested | S::Quoted | S::Swapping, Event::Rejected(r)) => {
+            saga.end(S::Rejected, r.code, &r.reason)
+        }
+        (S::Adopted, Event::MintQuoteCreated(q)) => {
+            saga.quote = Some(Quote {
+                id: private.quote_id.clone(),
+                amount: q.amount,
+                fee_reserve: 0,
+                expires_at: q.expires_at,
+                invoice: private.invoice.clone(),
+            });
+            S::Quoted
+        }
+        (S::Quoted | S::Issuing, Event::MintSent(m)) => {
+            saga.minting.push(m.clone());
+            S::Issuing
+        }
+        (S::Issuing, Event::Minted(m)) => {
+            saga.gained = m.coins.clone();
+            S::Settled
+        }
+        (S::Swapping, Event::Received(r)) => {
+            saga.gained = r.coins.clone();
+            saga.swap_fees = saga.swap_fees.saturating_add(r.fee);
+            if let Some(swap) = saga.swaps.iter_mut().rev().find(|s| !s.done) {
+                swap.done = true;
+            }
+            S::Settled
+        }
+        (state, event) => return saga.note(state, event),
+    };
+    saga.state = next;
+    saga.seq = saga.seq.saturating_add(1);
+    Ok(saga)
+}
+
+/// The quote of a melt, with the invoice it is for.
+fn melt_quote(saga: &Saga, q: &QuoteCreated, id: Option<String>) -> Quote {
+    let invoice = match &saga.adoption.command {
+        Command::Melt(melt) => Some(melt.invoice.clone()),
+        Command::Mint(_) | Command::Receive(_) => None,
+    };
+    Quote {
+        id,
+        amount: q.amount,
+        fee_reserve: q.fee_reserve,
+        expires_at: Some(q.expires_at),
+        invoice,
+    }
+}
+
+impl Saga {
+    /// Events that annotate a state instead of leaving it; anything else cannot follow.
+    fn note(mut self, state: State, event: &Event) -> Result<Saga, IllegalTransition> {
+        match event {
+            Event::CriticalRaised(_) | Event::CriticalResolved(_) => {}
+            Event::ProofCorrected(_) | Event::Restored(_) => {}
+            Event::Parked(p) if !state.is_terminal() => self.parked = Some(p.clone()),
+            Event::Resumed(_) if self.parked.is_some() => self.parked = None,
+            Event::OperatorResolved(r) if !state.is_terminal() => {
+                self.parked = None;
+                self.resolution = Some(r.clone());
+                match r.resolution {
+                    Resolution::WrittenOff => self.state = State::WrittenOff,
+                    Resolution::Paid | Resolution::Released => {}
+                }
+            }
+            other => {
+                return Err(IllegalTransition {
+                    seq: self.seq.saturating_add(1),
+                    saga: self.adoption.id,
+                    state: state.as_str(),
+                    event: other.name(),
+                });
+            }
+        }
+        self.seq = self.seq.saturating_add(1);
+        Ok(self)
+    }
+
+    fn swap_done(&mut self, done: &SwapDone) {
+        self.swap_fees = self.swap_fees.saturating_add(done.fee);
+        let outputs: Option<&Coin> = done.send.first().or(done.keep.first());
+        for swap in self
+            .swaps
+            .iter_mut()
+            .filter(|s| s.prepared.purpose == done.purpose)
+        {
+            let range = swap.prepared.outputs.range();
+            swap.done |= outputs.is_some_and(|c| range.holds(c));
+        }
+    }
+
+    fn release(&mut self, released: &ProofsReleased) -> State {
+        self.parked = None;
+        if released.is_final {
+            return self.end(State::Released, released.code, &released.reason);
+        }
+        // A fresh quote and a fresh choice; the replan counter bounds how often.
+        self.replans = self.replans.saturating_add(1);
+        self.quote = None;
+        self.plan = None;
+        self.send.clear();
+        self.sent = None;
+        self.refusal = None;
+        State::Requested
+    }
+
+    fn commit(&mut self, committed: &AtomicCommitted) -> State {
+        self.parked = None;
+        self.change = committed.change.clone();
+        self.change_owed = committed.change_owed;
+        self.fee_paid = committed.fee_paid;
+        self.committed = Some(committed.clone());
+        if committed.change_owed == 0 {
+            State::Settled
+        } else {
+            State::Owing
+        }
+    }
+
+    fn end(&mut self, state: State, code: super::code::Code, reason: &str) -> State {
+        self.ended = Some(Ended {
+            code,
+            reason: reason.to_owned(),
+        });
+        state
+    }
+}
+
+impl Range {
+    /// True when the coin was derived from a counter of this range.
+    pub fn holds(&self, coin: &Coin) -> bool {
+        coin.keyset == self.keyset
+            && coin.counter >= self.start
+            && coin.counter - self.start < self.count
+    }
+}
+
+impl From<SignedCoin> for Coin {
+    fn from(signed: SignedCoin) -> Self {
+        signed.coin
+    }
+}
