@@ -342,18 +342,7 @@ pub trait Store: Send + Sync + 'static {
 
 // ----------------------------------------------------------------------------------- mint ----
 
-/// A keyset as the core needs it (NUT-01, NUT-02).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keyset {
-    /// Its id.
-    pub id: KeysetId,
-    /// True if it still signs.
-    pub active: bool,
-    /// Input fee of each of its proofs, in thousandths of the unit.
-    pub fee_ppk: u64,
-    /// The amounts that it signs, ascending. Empty for inactive keysets whose keys were not asked.
-    pub amounts: Vec<Amount>,
-}
+pub use crate::saga::plan::Keyset;
 
 /// A token as it was opened by the mint adapter: nothing in it can be spent by who reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
