@@ -1,1 +1,9 @@
 //! The integration tests, one binary so that they link once: one module per component.
+
+mod saga_events;
+mod saga_fence;
+mod saga_fund;
+mod saga_kit;
+mod saga_settle;
+mod saga_swaps;
+mod saga_table;
