@@ -379,3 +379,22 @@ fn coins_that_somebody_else_spent_are_given_up_after_some_looks() {
     let outcome = given.tries(5).sees(asked.seen());
     assert_eq!(outcome.saga.state.as_str(), "requested");
 }
+
+/// 11001 and 11002 beside free inputs and no signatures: another post of the same swap, of ours or
+/// of a worker that was slow, is or was at the mint and may still win. Coins that were let go now
+/// could be spent under the next melt, and the outputs would lie in a range that nobody asks for.
+#[test]
+fn a_swap_that_is_told_to_be_under_way_frees_nothing() {
+    for code in [11001, 11002] {
+        let given = melt(&log_swapping()).refused(code);
+        given
+            .sees(states(&[Unspent]).empty().seen())
+            .then(&[])
+            .and("later");
+        let given = receive(&log_receiving(1)).refused(code);
+        given
+            .sees(states(&[Unspent, Unspent]).empty().seen())
+            .then(&[])
+            .and("later");
+    }
+}

@@ -205,7 +205,7 @@ pub(super) fn posted(saga: &Saga, answer: Result<MeltWord, Trouble>) -> Decision
 
 /// 11001 spent, 11002 pending, 20005 quote pending, 20006 already paid or pending: these say that
 /// another post of the same request, perhaps our own, is ahead. They are not even evidence.
-fn is_under_way(refusal: &Refusal) -> bool {
+pub(super) fn is_under_way(refusal: &Refusal) -> bool {
     matches!(refusal.mint_code, Some(11001 | 11002 | 20005 | 20006))
 }
 

@@ -168,6 +168,10 @@ fn again(saga: &Saga, swap: &SwapPrepared, ctx: &Ctx) -> Decision {
     let Some(refusal) = &ctx.refused else {
         return Decision::go(Step::PostSwap(swap.clone()));
     };
+    // Another post of this very swap is, or was, at the mint and may still win: nothing is freed.
+    if melt::is_under_way(refusal) {
+        return Decision::later(refusal.explain());
+    }
     // 11003: the outputs were signed before; 12001…12003: their keyset no longer signs.
     let other_range = matches!(refusal.mint_code, Some(11003 | 12001..=12003));
     match swap.purpose {
