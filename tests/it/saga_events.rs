@@ -109,6 +109,15 @@ pub(crate) fn sent(attempt: u32) -> Entry {
     .into()
 }
 
+/// The intent of a melt of these coins, otherwise like the direct one.
+pub(crate) fn sent_with(coins: &[u32]) -> Entry {
+    let mut entry = sent(1);
+    if let Event::ProofsSent(sent) = &mut entry.event {
+        sent.inputs = coins.iter().copied().map(y).collect();
+    }
+    entry
+}
+
 /// The intent of the swapped melt.
 pub(crate) fn sent_swapped() -> Entry {
     Event::ProofsSent(ProofsSent {

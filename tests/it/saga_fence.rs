@@ -1,6 +1,7 @@
 //! The state table of the fence (DESIGN §2): the swap that makes a late melt bounce.
 
 use meltd::saga::event::{Purpose, Resolution};
+use meltd::saga::proofs::ProofState;
 use meltd::saga::step::{
     MintState::{Pending, Spent, Unspent},
     QuoteState, Seen, Step,
@@ -223,4 +224,21 @@ fn another_range_only_after_a_refusal_and_at_most_five() {
         .and("next")
         .is("fencing");
     assert_eq!(fence(2).purpose, Purpose::Fence);
+}
+
+/// A range of the round before, over a coin that is spent since, says nothing of this round.
+#[test]
+fn a_fence_of_an_earlier_round_is_not_this_rounds() {
+    let mut log = with(log_sent(1), melt_refused(11005));
+    log.extend([prepared(fence(1)), prepared(fence(2)), fence_done(2)]);
+    log.push(released(ProofState::Pending, &[1, 2], false));
+    let mut plan = direct();
+    plan.inputs[2] = coin(5, 16);
+    log.extend([quoted(), planned(plan), sent_with(&[1, 2, 5])]);
+    let mut second = fence(3);
+    second.inputs = vec![y(5)];
+    log.push(prepared(second));
+    let asked = states(&ALL_FREE).quote(QuoteState::Unpaid);
+    let asked = asked.found(&fence(1).outputs).empty().seen();
+    melt(&log).sees(asked).then(&[]).and("do post_swap");
 }

@@ -3,7 +3,8 @@
 use meltd::saga::code::{Code, Discrepancy};
 use meltd::saga::command::Policy;
 use meltd::saga::decide::{Look, judge};
-use meltd::saga::event::{Event, Finding};
+use meltd::saga::event::{Event, Finding, Way};
+use meltd::saga::proofs::ProofState;
 use meltd::saga::quote;
 use meltd::saga::step::{
     MeltQuote,
@@ -397,4 +398,24 @@ fn a_swap_that_is_told_to_be_under_way_frees_nothing() {
             .then(&[])
             .and("later");
     }
+}
+
+/// The coins' first plan swap was refused, they were planned again with other amounts, and then the
+/// first swap turns out to have won. Its outputs are not what the second plan sends.
+#[test]
+fn an_earlier_plan_swap_is_never_taken_for_the_present_one() {
+    let mut plan = swapped();
+    let mut swap = swap_prepared();
+    if let Way::Swap { send, keep, .. } = &mut plan.way {
+        (*send, *keep) = (vec![1, 4, 8, 32, 64], vec![2, 16]);
+    }
+    swap.outputs = outputs(20, &[1, 4, 8, 32, 64, 2, 16]);
+    let mut log = with(log_swapping(), released(ProofState::Reserved, &[4], false));
+    log.extend([quoted(), planned(plan), prepared(swap)]);
+    let asked = states(&[Spent]).found(&plan_outputs()).empty().seen();
+    melt(&log).sees(asked.clone()).then(&[]).and("later");
+    melt(&log).tries(5).sees(asked).then(&[
+        "CriticalRaised CRITICAL_MELT_FAILURE",
+        "Parked PROOF_STATE_INCONSISTENCY",
+    ]);
 }

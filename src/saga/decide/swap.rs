@@ -108,7 +108,8 @@ pub(super) fn split_signatures(coins: Vec<SignedCoin>) -> (Vec<ids::Coin>, Priva
     )
 }
 
-/// The first open swap of this purpose whose outputs NUT-09 returned, complete.
+/// The first open swap of this purpose, over inputs that were asked for, whose outputs NUT-09
+/// returned, complete. Ranges of an earlier round, over other coins, say nothing of this one.
 pub(super) fn found(
     saga: &Saga,
     inquiry: &Inquiry,
@@ -118,8 +119,10 @@ pub(super) fn found(
     let open = saga
         .swaps
         .iter()
-        .filter(|s| !s.done && s.prepared.purpose == purpose);
-    open.map(|s| &s.prepared).find_map(|swap| {
+        .filter(|s| !s.done && s.prepared.purpose == purpose)
+        .map(|s| &s.prepared)
+        .filter(|swap| swap.inputs.iter().all(|y| inquiry.ys.contains(y)));
+    open.into_iter().find_map(|swap| {
         let at = inquiry.outputs.iter().position(|o| o == &swap.outputs)?;
         let coins = evidence.restored.get(at)?.as_ref().ok()?;
         let whole = coins.len() == swap.outputs.amounts.len();
@@ -135,6 +138,13 @@ pub(super) fn evidence(saga: &Saga, inquiry: &Inquiry, evidence: Evidence, ctx: 
     let inputs = Inputs::of(&evidence);
     if let Some((won, coins)) = found(saga, inquiry, &evidence, swap.purpose) {
         return match inputs {
+            // Its amounts are an earlier plan's: they are not what this plan sends.
+            Inputs::Spent if swap.purpose == Purpose::Plan && won != swap => contradiction(
+                saga,
+                Code::ProofStateInconsistency,
+                "an earlier swap of this melt has won: restore the wallet to get its outputs",
+                ctx,
+            ),
             Inputs::Spent => finished(saga, &won, coins),
             Inputs::Unknown => Decision::later("the outputs are signed; the inputs are not told"),
             Inputs::Unspent | Inputs::Pending | Inputs::Mixed => contradiction(
