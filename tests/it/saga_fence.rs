@@ -1,5 +1,6 @@
 //! The state table of the fence (DESIGN §2): the swap that makes a late melt bounce.
 
+use meltd::saga::decide::Then;
 use meltd::saga::event::{Purpose, Resolution};
 use meltd::saga::proofs::ProofState;
 use meltd::saga::step::{
@@ -241,4 +242,69 @@ fn a_fence_of_an_earlier_round_is_not_this_rounds() {
     let asked = states(&ALL_FREE).quote(QuoteState::Unpaid);
     let asked = asked.found(&fence(1).outputs).empty().seen();
     melt(&log).sees(asked).then(&[]).and("do post_swap");
+}
+
+/// A fence that is not known to be dead may still win. Another coin, because fees have changed,
+/// would leave it in the air while its own coin is let go.
+#[test]
+fn another_range_is_over_the_same_coin() {
+    let step = Step::PrepareFence {
+        inputs: vec![coin(3, 16)],
+        attempt: 1,
+    };
+    let asked = states(&ALL_FREE).quote(QuoteState::Unpaid).empty().seen();
+    let outcome = melt(&log_fencing(1)).refused(11005).sees(asked);
+    assert_eq!(outcome.decision.then, Then::Do(step));
+}
+
+/// A second round has coins of its own, and five ranges of its own.
+#[test]
+fn the_fences_of_an_earlier_round_are_not_counted() {
+    let mut plan = direct();
+    plan.inputs[2] = coin(5, 16);
+    let mut log = with(log_fencing(4), prepared(fence(5)));
+    log.extend([fence_done(5), released(ProofState::Pending, &[1, 2], false)]);
+    log.extend([quoted(), planned(plan.clone()), sent_with(&[1, 2, 5])]);
+    let asked = (0..4).fold(states(&ALL_FREE).quote(QuoteState::Unpaid), |a, _| {
+        a.empty()
+    });
+    let step = Step::PrepareFence {
+        inputs: plan.inputs,
+        attempt: 0,
+    };
+    let outcome = melt(&log).minutes(60).sees(asked.seen());
+    assert_eq!(outcome.decision.then, Then::Do(step));
+}
+
+/// NUT-07 is away: the signatures that were found mean nothing yet, and contradict nothing.
+#[test]
+fn a_fence_that_is_signed_waits_for_its_inputs_state() {
+    let asked = silence()
+        .quote(QuoteState::Unpaid)
+        .found(&fence(1).outputs)
+        .seen();
+    melt(&log_fencing(1))
+        .tries(99)
+        .sees(asked)
+        .then(&[])
+        .and("later");
+}
+
+/// Parked after the fence went through: only the release is missing. Spent inputs are then the
+/// fence's own doing, and no word of the mint turns them into a payment.
+#[test]
+fn a_fence_that_is_through_is_never_followed_by_a_payment() {
+    let log = with(with(log_fencing(1), parked()), fence_done(1));
+    for asked in [
+        states(&ALL_SPENT).quote(QuoteState::Paid),
+        states(&ALL_SPENT).change(&[coin(100, 8)]),
+        states(&ALL_FREE).quote(QuoteState::Unpaid),
+        states(&[Unspent, Unspent, Spent]).quote(QuoteState::Unpaid),
+    ] {
+        melt(&log)
+            .tries(99)
+            .sees(asked.seen())
+            .then(&[])
+            .and("later");
+    }
 }

@@ -10,7 +10,7 @@ use super::super::ids::Range;
 use super::super::proofs::ProofState;
 use super::super::state::{Saga, State};
 use super::super::step::{
-    Evidence, Inquiry, MeltQuote, MeltWord, MintState, QuoteState, Step, Trouble, inquiry,
+    Evidence, Inquiry, MeltQuote, MeltWord, MintState, QuoteState, Step, Trouble, fenced, inquiry,
     prepare_fence, release_ordered,
 };
 use super::super::{ids, quote};
@@ -320,6 +320,9 @@ pub(super) fn fence_evidence(
     evidence: Evidence,
     ctx: &Ctx,
 ) -> Decision {
+    if fenced(saga) {
+        return Decision::later("fenced; the other coins are let go when the saga is resumed");
+    }
     let found = swap::found(saga, inquiry, &evidence, Purpose::Fence);
     if let Some((swap, coins)) = found {
         let won = swap
@@ -328,6 +331,9 @@ pub(super) fn fence_evidence(
             .all(|y| state_of(inquiry, &evidence, y) == Some(MintState::Spent));
         if won {
             return Decision::events([swap::done(&swap, coins)]);
+        }
+        if evidence.states.is_err() {
+            return Decision::later("the fence is signed; the inputs' states are not told");
         }
         return contradiction(
             saga,
