@@ -342,11 +342,19 @@ pub fn has_coins_at_mint(saga: &Saga) -> bool {
     )
 }
 
-/// True when an operator has ordered the fence.
+/// True when an operator has ordered the coins to be let go: by the fence, once they are sent.
 pub fn release_ordered(saga: &Saga) -> bool {
-    saga.resolution
-        .as_ref()
-        .is_some_and(|r| r.resolution == Resolution::Released)
+    is_ordered(saga, Resolution::Released)
+}
+
+/// True when an operator has found out that the payment happened.
+pub fn paid_ordered(saga: &Saga) -> bool {
+    is_ordered(saga, Resolution::Paid)
+}
+
+fn is_ordered(saga: &Saga, resolution: Resolution) -> bool {
+    let ordered = saga.resolution.as_ref();
+    ordered.is_some_and(|r| r.resolution == resolution)
 }
 
 fn prepare(saga: &Saga) -> Step {

@@ -359,3 +359,34 @@ fn a_parked_token_is_asked_for_and_nothing_is_posted() {
         .then(&["Received [1, 2, 4, 8, 16, 64] fee 1"])
         .is("settled");
 }
+
+/// Its swap would have no outputs: the mint would take the token for nothing.
+#[test]
+fn a_token_that_is_worth_no_more_than_its_fee_is_not_swapped() {
+    for (amount, input_fee) in [(1, 1), (0, 0), (2, 5)] {
+        let mut command = receive_command();
+        (command.amount, command.input_fee) = (amount, input_fee);
+        let command = meltd::saga::command::Command::Receive(command);
+        let given = given(command, &[receive_requested()]);
+        let seen = Seen::ReceivePrepared(Ok(outputs(400, &[])));
+        given
+            .sees(seen)
+            .then(&["Rejected TOKEN_TOO_SMALL"])
+            .is("rejected");
+    }
+}
+
+/// Nobody refused, so our own post may be what spent it, with signatures that show a moment later.
+/// To reject erases the token and leaves the outputs in a range that nobody asks for.
+#[test]
+fn a_token_that_is_spent_is_looked_at_again_unless_the_mint_refused_it() {
+    for inputs in [[Spent, Spent], [Spent, Unspent]] {
+        let asked = || states(&inputs).empty().seen();
+        for tries in 0..5 {
+            let given = receive(&log_receiving(1)).tries(tries);
+            given.sees(asked()).then(&[]).and("later");
+        }
+        let given = receive(&log_receiving(1)).tries(5);
+        given.sees(asked()).then(&["Rejected TOKEN_SPENT"]);
+    }
+}

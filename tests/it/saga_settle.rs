@@ -1,6 +1,7 @@
 //! The state table of settlement (DESIGN §2): change that is exact, short, bad, too much or late.
 
 use meltd::saga::decide::proven;
+use meltd::saga::event::Resolution;
 use meltd::saga::step::{
     MintState::{Spent, Unspent},
     QuoteState, Seen,
@@ -224,4 +225,74 @@ fn resumed_it_goes_on_where_it_was() {
 #[test]
 fn seen_done_belongs_to_the_steps_that_ask_nothing() {
     melt(&log_sent(1)).sees(Seen::Done).then(&[]).and("later");
+}
+
+#[test]
+fn a_parked_melt_is_not_planned_again() {
+    let given = melt(&with(log_swapping(), parked())).tries(99);
+    given
+        .sees(states(&[Spent]).empty().seen())
+        .then(&[])
+        .and("later");
+}
+
+/// The operator's word is carried out: what was ordered to be let go is not paid.
+#[test]
+fn a_release_that_is_ordered_before_anything_was_sent_sends_nothing() {
+    let order = || resolved(Resolution::Released);
+    let ends = "ProofsReleased final PAYMENT_FAILED [1 reserved, 2 reserved, 3 reserved]";
+    let given = melt(&with(log_planned(), order()));
+    given
+        .sees(Seen::MeltPrepared(Some(blanks(4))))
+        .then(&[ends])
+        .is("released");
+    let ends = "ProofsReleased final PAYMENT_FAILED [4 reserved]";
+    let given = melt(&[requested(), quoted(), planned(swapped()), order()]);
+    given
+        .sees(Seen::SwapPrepared(plan_outputs()))
+        .then(&[ends])
+        .is("released");
+    let ends =
+        "ProofsReleased final PAYMENT_FAILED [a reserved, b reserved, c reserved, d reserved]";
+    let given = melt(&with(log_ready(), order()));
+    given
+        .sees(Seen::MeltPrepared(Some(blanks(3))))
+        .then(&[ends])
+        .is("released");
+    // A refused plan swap is not planned again.
+    let given = melt(&with(log_swapping(), order())).refused(11005);
+    let ends = "ProofsReleased final MINT_REFUSED [4 reserved]";
+    given
+        .sees(states(&[Unspent]).empty().seen())
+        .then(&[ends])
+        .is("released");
+    let given = melt(&[requested(), quoted(), order()]);
+    let seen = Seen::Preflight(Ok(meltd::saga::step::Preflight {
+        plan: Ok(direct()),
+        findings: Vec::new(),
+        corrections: Vec::new(),
+    }));
+    given
+        .sees(seen)
+        .then(&["Rejected PAYMENT_FAILED"])
+        .is("rejected");
+}
+
+#[test]
+fn an_operator_who_says_paid_settles_spent_inputs_and_no_others() {
+    let log = with(with(log_sent(1), parked()), resolved(Resolution::Paid));
+    for quote in [QuoteState::Unpaid, QuoteState::Failed, QuoteState::Unknown] {
+        let given = melt(&log);
+        given
+            .sees(states(&ALL_SPENT).quote(quote).seen())
+            .then(&[
+                "MeltPaid claimed",
+                "AtomicCommitted fee 4 change [] owed 7 []",
+            ])
+            .is("owing");
+        let free = states(&[Unspent; 3]).quote(QuoteState::Paid);
+        given.sees(free.seen()).then(&[]).and("later");
+        let mixed = states(&[Unspent, Spent, Spent]).quote(quote);
+        given.sees(mixed.seen()).then(&[]).and("later");
+    }
 }

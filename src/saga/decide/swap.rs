@@ -190,7 +190,7 @@ fn again(saga: &Saga, swap: &SwapPrepared, ctx: &Ctx) -> Decision {
         }
         Purpose::Receive => reject(Code::MintRefused, &refusal.explain()),
         Purpose::Plan | Purpose::Fence => {
-            let is_final = saga.replans >= ctx.limits.replans_max;
+            let is_final = melt::no_new_plan(saga, ctx);
             let reason = refusal.explain();
             melt::release(
                 saga,
@@ -206,16 +206,21 @@ fn again(saga: &Saga, swap: &SwapPrepared, ctx: &Ctx) -> Decision {
 /// The inputs are gone and none of our outputs was signed: somebody else spent them. A plan's
 /// coins are let go, and the next pre-flight corrects them one by one.
 fn gone(saga: &Saga, swap: &SwapPrepared, ctx: &Ctx) -> Decision {
+    // Unless it refused, our own post may be what spent them: the signatures can show later.
+    let is_refused = swap.purpose == Purpose::Receive && ctx.refused.is_some();
+    if !is_refused && ctx.tries < ctx.limits.contradictions_max {
+        return Decision::later("the inputs are spent, but none of our outputs is signed");
+    }
     if swap.purpose == Purpose::Receive {
         return reject(
             Code::TokenSpent,
             "the mint says that the token was already spent",
         );
     }
-    if ctx.tries < ctx.limits.contradictions_max {
-        return Decision::later("the inputs are spent, but none of our outputs is signed");
+    if saga.parked.is_some() {
+        return Decision::later("parked: the melt is not planned again");
     }
-    let is_final = saga.replans >= ctx.limits.replans_max;
+    let is_final = melt::no_new_plan(saga, ctx);
     let reason = "coins of this wallet were spent elsewhere";
     melt::release(
         saga,
