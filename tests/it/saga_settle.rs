@@ -296,3 +296,18 @@ fn an_operator_who_says_paid_settles_spent_inputs_and_no_others() {
         given.sees(mixed.seen()).then(&[]).and("later");
     }
 }
+
+/// A mint that repeats a signature pays it once.
+#[test]
+fn change_that_is_told_twice_is_counted_once() {
+    let twice = [coin(100, 4), coin(100, 4), coin(101, 1)];
+    let given = melt(&log_sent(1));
+    let settled = given.sees(paid_with(&twice).seen());
+    settled.then(&[
+        "MeltPaid claimed",
+        "AtomicCommitted fee 4 change [4, 1] owed 2 []",
+    ]);
+    let log = with(with(log_sent(1), paid()), committed(&[]));
+    let collected = melt(&log).sees(paid_with(&twice).seen());
+    collected.then(&["ChangeCollected fee 4 change [4, 1] owed 2"]);
+}
