@@ -1,5 +1,7 @@
 //! The integration tests, one binary so that they link once: one module per component.
 
+mod saga_chain;
+mod saga_codes;
 mod saga_events;
 mod saga_fence;
 mod saga_fund;
