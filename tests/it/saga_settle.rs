@@ -311,28 +311,3 @@ fn change_that_is_told_twice_is_counted_once() {
     let collected = melt(&log).sees(paid_with(&twice).seen());
     collected.then(&["ChangeCollected fee 4 change [4, 1] owed 2"]);
 }
-
-/// Mints show PAID before the change is signed. When nothing is guaranteed, nothing would be owed
-/// either, and the saga would end: so the payment is recorded and the change is looked for again.
-#[test]
-fn paid_without_any_change_is_looked_at_once_more_before_the_saga_ends() {
-    let log = with(log_ready(), sent_swapped());
-    let paid_now = states(&[Spent; 4]).quote(QuoteState::Paid);
-    let late = [paid_now.clone(), paid_now.clone().change(&[])];
-    for asked in &late {
-        let given = melt(&log).tries(7);
-        let outcome = given.sees(asked.clone().seen());
-        outcome.then(&["MeltPaid claimed"]).and("later").is("paid");
-    }
-    let log = with(log, paid());
-    let given = melt(&log).tries(1);
-    let there = paid_now.change(&[coin(100, 2)]);
-    given
-        .sees(there.seen())
-        .then(&["AtomicCommitted fee 2 change [2] owed 0 []"])
-        .is("settled");
-    for asked in late {
-        let settled = ["AtomicCommitted fee 4 change [] owed 0 []"];
-        given.sees(asked.seen()).then(&settled).is("settled");
-    }
-}

@@ -16,7 +16,7 @@ use super::super::ids::{self, Amount, Coin, SignedCoin, Y};
 use super::super::proofs::{Token, TransactionType};
 use super::super::state::Saga;
 use super::super::step::{Change, Evidence};
-use super::{Decision, Then, swap};
+use super::{Decision, swap};
 
 /// True only if SHA-256 of the preimage is the payment hash. Mints also give empty or made-up
 /// preimages: then the payment is claimed, not proven.
@@ -48,27 +48,6 @@ pub(super) fn paid(saga: &Saga, preimage: Option<String>, change: Option<Change>
     let mut entries = vec![Entry { event, private }];
     entries.extend(settlement(saga, sent, change.unwrap_or_default()));
     Decision::events(entries)
-}
-
-/// All inputs are spent by the payment. Mints show PAID before they sign the change. Change that is
-/// guaranteed becomes a debt and is collected later; where none is, the saga would end here: then
-/// the payment alone is recorded, and the next pass looks for change once more.
-pub(super) fn paid_by_evidence(
-    saga: &Saga,
-    preimage: Option<String>,
-    change: Option<Change>,
-) -> Decision {
-    let is_empty = change
-        .as_ref()
-        .is_none_or(|c| c.coins.is_empty() && c.bad == 0);
-    let ends_without = |s: &ProofsSent| s.blanks.is_some() && s.guaranteed_change == 0;
-    let is_early = is_empty && saga.sent.as_ref().is_some_and(ends_without);
-    let mut decision = paid(saga, preimage, change);
-    if is_early {
-        decision.entries.truncate(1);
-        decision.then = Then::Later("paid; the change may be on its way".to_owned());
-    }
-    decision
 }
 
 /// `MeltPaid` stands alone in the log: the settlement follows with whatever change is found.

@@ -270,7 +270,7 @@ fn spent(saga: &Saga, evidence: Evidence, exhausted: bool, ctx: &Ctx) -> Decisio
         .is_some_and(|c| !c.coins.is_empty());
     match evidence.quote {
         Some(Ok(word)) if word.state == QuoteState::Paid => {
-            commit::paid_by_evidence(saga, word.preimage, evidence.change)
+            commit::paid(saga, word.preimage, evidence.change)
         }
         // The mint signed our blanks, which it does for a payment only.
         _ if change_found => commit::paid(saga, None, evidence.change),
