@@ -12,6 +12,8 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `server.rs` | [`EmbeddedMint`]: start, stop, keyset rotation |
+//! | `threads.rs` | what ends with the mint, and how |
 //! | `lightning.rs` | [`Lightning`]: what a test sets and asks |
 //! | `backend.rs` | what the mint talks to |
 //! | `incoming.rs`, `outgoing.rs` | payments to the mint, payments by the mint |
@@ -26,6 +28,8 @@ mod invoice;
 mod lightning;
 mod outgoing;
 mod payment;
+mod server;
+mod threads;
 
 pub use incoming::Incoming;
 pub use invoice::InvoiceSpec;
@@ -35,6 +39,8 @@ pub use invoice::preimage_of;
 pub use lightning::Lightning;
 pub use lightning::LightningSettings;
 pub use payment::Outcome;
+pub use server::EmbeddedMint;
+pub use server::Settings;
 
 /// What can go wrong while an embedded mint is started, steered or asked.
 #[derive(Debug, thiserror::Error)]
