@@ -29,7 +29,8 @@ pub struct Tuning {
     pub limits: Limits,
     /// Bounds of one melt.
     pub bounds: Bounds,
-    /// How long a lease lives. Longer than the longest single mint call, which renews it first.
+    /// How long a lease lives; it is renewed three times as often, also while a mint call runs.
+    /// Recovery of a dead worker's sagas begins when it is over.
     pub lease_ttl: Duration,
     /// First wait after a pass without progress; doubled each time.
     pub backoff_first: Duration,
@@ -51,7 +52,7 @@ impl Default for Tuning {
                 blanks_max: 100,
                 exposure_max: 10_000_000,
             },
-            lease_ttl: Duration::from_secs(60),
+            lease_ttl: Duration::from_secs(15),
             backoff_first: Duration::from_millis(250),
             backoff_max: Duration::from_secs(300),
             critical_retry: Duration::from_secs(5),
@@ -188,6 +189,42 @@ pub fn fold(loaded: &Loaded) -> Result<(Saga, Tail), DriveError> {
 }
 
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
+    /// Drives until there is an answer, or until `patience` is over; between passes the saga is
+    /// free for other workers. `None` = another worker has it.
+    ///
+    /// # Errors
+    /// [`DriveError`], as of the last pass.
+    pub async fn drive_until(
+        &self,
+        saga: &SagaId,
+        lease: Option<Lease>,
+        patience: Duration,
+    ) -> Result<Option<Pass>, DriveError> {
+        let end = tokio::time::Instant::now() + patience;
+        let mut lease = lease;
+        loop {
+            if lease.is_none() {
+                lease = self
+                    .store
+                    .lease(saga, &self.owner, self.tuning.lease_ttl)
+                    .await?;
+            }
+            let left = end.saturating_duration_since(tokio::time::Instant::now());
+            let wait = match lease.take() {
+                None if left.is_zero() => return Ok(None),
+                None => Duration::from_millis(100),
+                Some(held) => {
+                    let pass = self.drive(&held).await?;
+                    match &pass.later {
+                        Some((wait, _)) if !left.is_zero() && !is_answer(&pass.saga) => *wait,
+                        _ => return Ok(Some(pass)),
+                    }
+                }
+            };
+            tokio::time::sleep(wait.min(left)).await;
+        }
+    }
+
     /// A driver with default numbers.
     pub fn new(store: Arc<S>, mint: Arc<M>, clock: Arc<C>, owner: &str) -> Self {
         Driver {
@@ -205,7 +242,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// # Errors
     /// [`DriveError`]; whatever it says, nothing durable is lost and a later pass goes on.
     pub async fn drive(&self, lease: &Lease) -> Result<Pass, DriveError> {
-        let result = self.pass(lease).await;
+        let result = self.pass_while_renewing(lease).await;
         self.claims.release(&lease.saga);
         let later = match &result {
             Ok(pass) => pass.later.clone(),
@@ -217,6 +254,25 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             warn!(saga_id = %lease.saga, %why, "the lease could not be given back");
         }
         result
+    }
+
+    /// The pass, with the lease renewed beside it: a worker that lives keeps its saga, and one that
+    /// is dead or frozen loses it within `lease_ttl`.
+    async fn pass_while_renewing(&self, lease: &Lease) -> Result<Pass, DriveError> {
+        let pass = self.pass(lease);
+        tokio::pin!(pass);
+        loop {
+            tokio::select! {
+                result = &mut pass => return result,
+                () = tokio::time::sleep(self.tuning.lease_ttl / 3) => {
+                    let renewed = self.store.renew(lease, &self.owner, self.tuning.lease_ttl).await;
+                    if let Err(why) = renewed {
+                        // Safety is the fence's: the pass finds out at its next append.
+                        warn!(saga_id = %lease.saga, %why, "the lease was not renewed");
+                    }
+                }
+            }
+        }
     }
 
     async fn pass(&self, lease: &Lease) -> Result<Pass, DriveError> {
