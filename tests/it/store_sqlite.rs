@@ -1,0 +1,1 @@
+//! The embedded store: the contract suite, and what only a file can show.
