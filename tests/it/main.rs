@@ -1,2 +1,5 @@
 //! The integration tests, one binary so that they link once: one module per component.
 mod sim;
+#[macro_use]
+mod store_contract;
+mod store_sqlite;
