@@ -1,3 +1,4 @@
 //! meltd
+pub mod mint;
 pub mod ports;
 pub mod saga;
