@@ -19,6 +19,7 @@
 
 mod answers;
 mod errors;
+mod invoice;
 mod keys;
 mod melts;
 mod mints;
@@ -36,7 +37,7 @@ use std::time::Duration;
 use ::cdk::mint_url::MintUrl;
 
 use crate::mint::keychain::Keychain;
-use crate::ports::{Keyset, Mint, OpenedToken, SwapInputs, Wallet};
+use crate::ports::{Invoice, Keyset, Mint, OpenedToken, SwapInputs, Wallet};
 use crate::saga::code::Code;
 use crate::saga::ids::{Amount, Coin, Outputs, Range, SagaId, Signature, SignedCoin, Y};
 use crate::saga::step::{Change, MeltQuote, MeltWord, MintQuote, MintState, QuoteState, Trouble};
@@ -90,6 +91,8 @@ pub struct CdkMint {
     keychain: Keychain,
     timeouts: Timeouts,
     sites: HashMap<String, Site>,
+    /// The first URL that was configured, in canonical form.
+    first: Option<String>,
 }
 
 impl fmt::Debug for CdkMint {
@@ -116,6 +119,7 @@ impl CdkMint {
     /// An adapter for these mints and no others. Nothing is sent yet.
     pub fn new(keychain: Keychain, urls: &[String], timeouts: Timeouts) -> Result<Self, UrlError> {
         let mut sites = HashMap::new();
+        let mut first = None;
         for text in urls {
             let url = canonical_url(text).ok_or_else(|| UrlError {
                 code: Code::ConfigInvalid,
@@ -128,12 +132,14 @@ impl CdkMint {
                 keys: KeyCache::default(),
                 features: mints::FeatureCache::default(),
             };
+            first.get_or_insert_with(|| url.to_string());
             sites.insert(url.to_string(), site);
         }
         Ok(Self {
             keychain,
             timeouts,
             sites,
+            first,
         })
     }
 
@@ -144,9 +150,16 @@ impl CdkMint {
 }
 
 impl Mint for CdkMint {
-    fn canonical(&self, mint_url: &str) -> Option<String> {
-        let url = canonical_url(mint_url)?.to_string();
+    fn canonical(&self, mint_url: Option<&str>) -> Option<String> {
+        let Some(text) = mint_url else {
+            return self.first.clone();
+        };
+        let url = canonical_url(text)?.to_string();
         self.sites.contains_key(&url).then_some(url)
+    }
+
+    fn read_invoice(&self, invoice: &str) -> Result<Invoice, String> {
+        invoice::read(invoice)
     }
 
     async fn keysets(&self, wallet: &Wallet) -> Result<Vec<Keyset>, Trouble> {

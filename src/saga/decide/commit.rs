@@ -1,0 +1,166 @@
+//! Settlement: what was paid, what came back, what is owed. Verified change is always stored and
+//! spent inputs are always settled; what the mint did wrong stands beside the commit.
+
+use sha2::{Digest, Sha256};
+
+use super::super::chain::Hash;
+use super::super::code::Code;
+use super::super::command::Command;
+use super::super::event::{
+    AtomicCommitted, AtomicResult, ChangeCollected, CriticalRaised, Entry, Event, MeltPaid,
+    Operation, Private, ProofsSent, Way,
+};
+use super::super::ids::{self, Amount, Coin};
+use super::super::proofs::{Token, TransactionType};
+use super::super::state::Saga;
+use super::super::step::{Change, Evidence};
+use super::{Decision, swap};
+
+/// True only if SHA-256 of the preimage is the payment hash. Mints also give empty or made-up
+/// preimages: then the payment is claimed, not proven.
+pub fn proven(preimage: &str, payment_hash: &str) -> bool {
+    let Some(bytes) = Hash::from_hex(preimage) else {
+        return false;
+    };
+    let digest: [u8; 32] = Sha256::digest(bytes.as_bytes()).into();
+    Hash::from_hex(payment_hash).is_some_and(|want| want.as_bytes() == &digest)
+}
+
+/// The mint says PAID, or shows it by signatures: both events of the settlement.
+pub(super) fn paid(saga: &Saga, preimage: Option<String>, change: Option<Change>) -> Decision {
+    let Command::Melt(command) = &saga.adoption.command else {
+        return Decision::next();
+    };
+    let Some(sent) = &saga.sent else {
+        return Decision::later("nothing was sent");
+    };
+    let preimage = preimage.filter(|p| !p.is_empty());
+    let is_proven = preimage
+        .as_deref()
+        .is_some_and(|p| proven(p, &command.payment_hash));
+    let event = Event::MeltPaid(MeltPaid { proven: is_proven });
+    let private = Private {
+        preimage,
+        ..Private::default()
+    };
+    let mut entries = vec![Entry { event, private }];
+    entries.extend(settlement(saga, sent, change.unwrap_or_default()));
+    Decision::events(entries)
+}
+
+/// `MeltPaid` stands alone in the log: the settlement follows with whatever change is found.
+pub(super) fn settle_only(saga: &Saga, evidence: Evidence) -> Decision {
+    match (&saga.sent, &evidence.states) {
+        (Some(sent), Ok(_)) => {
+            Decision::events(settlement(saga, sent, evidence.change.unwrap_or_default()))
+        }
+        _ => Decision::later("paid; the mint does not answer, so change is asked for later"),
+    }
+}
+
+fn settlement(saga: &Saga, sent: &ProofsSent, change: Change) -> Vec<Entry> {
+    let amount = saga.quote.as_ref().map_or(0, |q| q.amount);
+    let bad = change.bad;
+    let (coins, private) = swap::split_signatures(change.coins);
+    let got = ids::sum(coins.iter().map(|c| c.amount)).unwrap_or(Amount::MAX);
+    let change_owed = sent.guaranteed_change.saturating_sub(got);
+    let spent = sent
+        .input_amount
+        .saturating_sub(sent.input_fee)
+        .saturating_sub(amount);
+    let fee_paid = spent
+        .checked_sub(got)
+        .and_then(|f| f.checked_sub(change_owed));
+    let mut violations = Vec::new();
+    if bad > 0 {
+        violations.push(Code::ChangeSignatureInvalid);
+    }
+    if fee_paid.is_none() {
+        violations.push(Code::FeeOutOfBounds);
+    }
+    let raised = violations.iter().map(|code| {
+        Event::CriticalRaised(CriticalRaised {
+            code: *code,
+            reason: code.advice().to_owned(),
+            requires_manual_intervention: false,
+        })
+        .into()
+    });
+    let raised: Vec<Entry> = raised.collect();
+    let event = Event::AtomicCommitted(AtomicCommitted {
+        inputs: sent.inputs.clone(),
+        amount,
+        input_fee: sent.input_fee,
+        fee_paid: fee_paid.unwrap_or(0),
+        change_owed,
+        violations,
+        atomic_result: atomic_result(saga, sent, &coins),
+        change: coins,
+    });
+    raised
+        .into_iter()
+        .chain([Entry { event, private }])
+        .collect()
+}
+
+/// The seeds' `atomicResult`, from the events alone.
+fn atomic_result(saga: &Saga, sent: &ProofsSent, change: &[Coin]) -> AtomicResult {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let operation = |kind: &str, what: &str, amount: Amount, proofs: usize| Operation {
+        kind: kind.to_owned(),
+        token_id: Token::of(&saga.adoption.id, what, TransactionType::Change).token_id,
+        amount,
+        proof_count: count(proofs),
+    };
+    let mut result = AtomicResult {
+        source_proofs_spent: count(sent.inputs.len()),
+        ..AtomicResult::default()
+    };
+    if let Some(Way::Swap { keep, .. }) = saga.plan.as_ref().map(|p| &p.way)
+        && !keep.is_empty()
+    {
+        let kept = ids::sum(keep.iter().copied()).unwrap_or(0);
+        let kept = operation("keep_change", "keep", kept, keep.len());
+        result.keep_token_id = Some(kept.token_id.clone());
+        result.keep_amount = kept.amount;
+        result.operations.push(kept);
+    }
+    if !change.is_empty() {
+        let got = ids::sum(change.iter().map(|c| c.amount)).unwrap_or(0);
+        let got = operation("melt_change", "melt_change", got, change.len());
+        result.melt_change_token_id = Some(got.token_id.clone());
+        result.melt_change_amount = got.amount;
+        result.operations.push(got);
+    }
+    result
+}
+
+/// Settled with change owed: what has come since, if anything.
+pub(super) fn collect(saga: &Saga, evidence: Evidence) -> Decision {
+    let found = evidence.change.unwrap_or_default();
+    let known = |c: &Coin| saga.change.iter().any(|have| have.y == c.y);
+    let fresh: Vec<_> = found
+        .coins
+        .into_iter()
+        .filter(|c| !known(&c.coin))
+        .collect();
+    let (Some(sent), false) = (&saga.sent, fresh.is_empty()) else {
+        return Decision::later("settled; the mint still owes change");
+    };
+    let (change, private) = swap::split_signatures(fresh);
+    let all = saga.change.iter().chain(&change).map(|c| c.amount);
+    let got = ids::sum(all).unwrap_or(Amount::MAX);
+    let amount = saga.quote.as_ref().map_or(0, |q| q.amount);
+    let change_owed = sent.guaranteed_change.saturating_sub(got);
+    let spent = sent
+        .input_amount
+        .saturating_sub(sent.input_fee)
+        .saturating_sub(amount);
+    let fee_paid = spent.saturating_sub(got).saturating_sub(change_owed);
+    let event = Event::ChangeCollected(ChangeCollected {
+        change,
+        change_owed,
+        fee_paid,
+    });
+    Decision::events([Entry { event, private }])
+}

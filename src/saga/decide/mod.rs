@@ -1,0 +1,209 @@
+//! From what was seen to what is now a fact. [`decide`] is a table: state × answer → events, and
+//! what to do after them. It never waits, asks or guesses: unknown stays unknown.
+
+mod commit;
+mod fund;
+mod melt;
+mod preflight;
+mod swap;
+
+use chrono::{DateTime, Utc};
+
+use super::code::Code;
+use super::command::Command;
+use super::event::{CriticalRaised, Entry, Event, Parked, Refusal};
+use super::state::{Saga, State};
+use super::step::{Evidence, MintState, Seen, Step};
+
+pub use commit::proven;
+pub use preflight::{Look, judge, policy};
+
+/// The bounds of the loop; each is a number of tries, never a time after which coins are freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Posts of one identical melt request.
+    pub posts_max: u32,
+    /// Fence, receive or mint ranges of one saga.
+    pub ranges_max: u32,
+    /// Times a saga is planned again.
+    pub replans_max: u32,
+    /// Passes that a contradiction must survive before the saga is parked.
+    pub contradictions_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // Three posts: a lost request and a lost answer are both survived; more only adds load.
+        // Five ranges: each needs a refusal of its own, which no honest mint gives twice.
+        Limits {
+            posts_max: 3,
+            ranges_max: 5,
+            replans_max: 1,
+            contradictions_max: 5,
+        }
+    }
+}
+
+/// What the decision may look at beside the saga.
+#[derive(Clone, Debug)]
+pub struct Ctx {
+    /// Now, as the caller's clock has it.
+    pub now: DateTime<Utc>,
+    /// Passes without an event since the last one.
+    pub tries: u32,
+    /// The mint's refusal of this pass's last post, if it refused.
+    pub refused: Option<Refusal>,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// What to do after the events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Look at the new state.
+    Next,
+    /// Do this at once: it follows from the evidence just seen.
+    Do(Step),
+    /// End the pass and come back later, for this reason.
+    Later(String),
+}
+
+/// New facts, and what follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// To be appended, in order.
+    pub entries: Vec<Entry>,
+    /// And then.
+    pub then: Then,
+}
+
+impl Decision {
+    pub(super) fn events(entries: impl IntoIterator<Item = Entry>) -> Self {
+        Decision {
+            entries: entries.into_iter().collect(),
+            then: Then::Next,
+        }
+    }
+
+    pub(super) fn event(event: Event) -> Self {
+        Decision::events([event.into()])
+    }
+
+    pub(super) fn later(why: impl Into<String>) -> Self {
+        Decision {
+            entries: Vec::new(),
+            then: Then::Later(why.into()),
+        }
+    }
+
+    pub(super) fn go(step: Step) -> Self {
+        Decision {
+            entries: Vec::new(),
+            then: Then::Do(step),
+        }
+    }
+
+    pub(super) fn next() -> Self {
+        Decision {
+            entries: Vec::new(),
+            then: Then::Next,
+        }
+    }
+}
+
+/// What the answer to a step makes of a saga.
+pub fn decide(saga: &Saga, step: &Step, seen: Seen, ctx: &Ctx) -> Decision {
+    match (step, seen) {
+        (Step::Accept, Seen::Done) => melt::accept(saga),
+        (Step::ReleaseRest, Seen::Done) => melt::release_rest(saga, ctx),
+        (_, Seen::MeltQuote(answer)) => melt::quoted(saga, answer, ctx),
+        (_, Seen::Preflight(answer)) => preflight::checked(answer, saga, ctx),
+        (_, Seen::MeltPrepared(range)) => melt::prepared(saga, range, ctx),
+        (_, Seen::Melted(answer)) => melt::posted(saga, answer),
+        (_, Seen::SwapPrepared(outputs)) => swap::prepared(saga, outputs, ctx),
+        (_, Seen::FencePrepared(answer)) => swap::fence_prepared(answer, ctx),
+        (Step::PostSwap(swap), Seen::Swapped(answer)) => swap::posted(saga, swap, answer),
+        (_, Seen::ReceivePrepared(answer)) => fund::receive_prepared(saga, answer, ctx),
+        (_, Seen::MintQuote(answer)) => fund::quoted(saga, answer, ctx),
+        (_, Seen::MintPrepared(answer)) => fund::mint_prepared(saga, answer, ctx),
+        (_, Seen::Minted(answer)) => fund::minted(saga, answer),
+        (Step::Inquire(inquiry), Seen::Evidence(evidence)) => match saga.state {
+            State::Sent | State::Paid => melt::evidence(saga, evidence, ctx),
+            State::Fencing => melt::fence_evidence(saga, inquiry, evidence, ctx),
+            State::Swapping => swap::evidence(saga, inquiry, evidence, ctx),
+            State::Owing => commit::collect(saga, evidence),
+            State::Issuing => fund::evidence(saga, inquiry, evidence, ctx),
+            other => Decision::later(format!("nothing is asked in state {}", other.as_str())),
+        },
+        (step, _) => Decision::later(format!("an answer that does not belong to {}", step.name())),
+    }
+}
+
+/// The inputs' states, as one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inputs {
+    /// The mint did not say.
+    Unknown,
+    /// All free.
+    Unspent,
+    /// At least one is in a payment.
+    Pending,
+    /// All gone.
+    Spent,
+    /// Some gone, the rest free: a melt is all or nothing, so it was not the melt.
+    Mixed,
+}
+
+impl Inputs {
+    pub(super) fn of(evidence: &Evidence) -> Self {
+        let Ok(states) = &evidence.states else {
+            return Inputs::Unknown;
+        };
+        let all = |state: MintState| states.iter().all(|s| *s == state);
+        if states.is_empty() {
+            Inputs::Unknown
+        } else if states.contains(&MintState::Pending) {
+            Inputs::Pending
+        } else if all(MintState::Unspent) {
+            Inputs::Unspent
+        } else if all(MintState::Spent) {
+            Inputs::Spent
+        } else {
+            Inputs::Mixed
+        }
+    }
+}
+
+/// True when no new attempt may start: the command's deadline, or the invoice's expiry, is over.
+pub(super) fn is_over(saga: &Saga, now: DateTime<Utc>) -> bool {
+    match &saga.adoption.command {
+        Command::Melt(c) => now >= c.deadline.min(c.invoice_expires_at),
+        Command::Mint(c) => now >= c.deadline,
+        Command::Receive(c) => now >= c.deadline,
+    }
+}
+
+/// Evidence that contradicts itself: look again a few times, then put it on the desk. Asking goes
+/// on there; nothing that moves money does.
+pub(super) fn contradiction(saga: &Saga, code: Code, evidence: &str, ctx: &Ctx) -> Decision {
+    if saga.parked.is_some() || ctx.tries < ctx.limits.contradictions_max {
+        return Decision::later(format!("{code}: {evidence}"));
+    }
+    let raised = CriticalRaised {
+        code: Code::CriticalMeltFailure,
+        reason: evidence.to_owned(),
+        requires_manual_intervention: true,
+    };
+    let parked = Parked {
+        code,
+        evidence: evidence.to_owned(),
+        by: "meltd".to_owned(),
+    };
+    Decision {
+        entries: vec![
+            Event::CriticalRaised(raised).into(),
+            Event::Parked(parked).into(),
+        ],
+        then: Then::Later(format!("{code}: {evidence}")),
+    }
+}
