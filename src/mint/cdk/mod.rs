@@ -12,7 +12,8 @@
 //!                              └─ token.rs     foreign tokens
 //! ```
 //!
-//! Each call makes exactly one request, with its own time limit. Two things are asked for besides,
+//! Each call makes exactly one request, with its own time limit (a minting makes a second one at
+//! older mints, which refuse the first for its signature). Two things are asked for besides,
 //! when they are not known yet: the list of keysets (kept for a minute) and the keys of a keyset
 //! (kept for ever). What a request needs is fetched before it is sent, so that its answer can be
 //! verified at once.

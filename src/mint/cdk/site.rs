@@ -28,7 +28,9 @@ pub(super) struct Site {
 }
 
 impl UrlError {
+    /// A password in the URL is not repeated.
     pub(super) fn of(text: &str) -> Self {
+        let text = text.rsplit_once('@').map_or(text, |(_, host)| host);
         Self {
             code: Code::ConfigInvalid,
             message: format!("{text} is not a mint's URL: give one like https://mint.example.com"),
