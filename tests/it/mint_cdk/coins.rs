@@ -5,6 +5,7 @@ use meltd::saga::code::Code;
 use meltd::saga::ids::SagaId;
 use meltd::saga::step::{Change, MintState, QuoteState};
 
+use super::front::Fault;
 use super::scene::{Scene, inputs, refused, saga, total, unknown, ys};
 
 #[tokio::test]
@@ -46,13 +47,15 @@ async fn an_older_mint_gets_the_older_signature() {
     scene.until(&quote.id, QuoteState::Paid).await;
     let outputs = scene.outputs(&[4]).await;
     scene.front.seen();
-    let refusal = r#"{"code":20008,"detail":"signature"}"#;
-    scene.front.answer("/v1/mint/bolt11", 400, refusal);
+    // The mint knows both signatures, so it can stand for an older one that knows only the second.
+    let refusal = r#"{"code":20008,"detail":"signature"}"#.to_owned();
+    let fault = Fault::AnswerOnce(400, refusal);
+    scene.front.fault("/v1/mint/bolt11", fault);
     let minted = scene
         .adapter
         .mint(&scene.wallet, &saga(), &quote.id, &outputs)
         .await;
-    assert_eq!(refused(minted), Some(20008));
+    assert_eq!(total(&minted.unwrap()), 4);
     assert_eq!(scene.front.seen(), ["POST /v1/mint/bolt11"; 2]);
 }
 #[tokio::test]

@@ -17,6 +17,8 @@ use tokio::task::JoinHandle;
 pub(crate) enum Fault {
     /// The front answers; the mint never sees the request.
     Answer(u16, String),
+    /// The same, but only for the next request.
+    AnswerOnce(u16, String),
     /// The request is passed on, and its answer is held back.
     Hold(Duration),
     /// The mint's answer is changed.
@@ -96,6 +98,15 @@ impl Front {
     }
 }
 
+fn fault_of(shared: &Shared, line: &str) -> Option<Fault> {
+    let mut faults = shared.faults.lock().unwrap();
+    let at = faults.iter().position(|(path, _)| line.contains(path))?;
+    match faults[at].1 {
+        Fault::AnswerOnce(..) => Some(faults.remove(at).1),
+        _ => Some(faults[at].1.clone()),
+    }
+}
+
 async fn serve(
     shared: &Shared,
     target: &str,
@@ -105,15 +116,14 @@ async fn serve(
 ) -> (StatusCode, String) {
     let line = format!("{method} {uri}");
     shared.seen.lock().unwrap().push(line.clone());
-    let faults = shared.faults.lock().unwrap().clone();
-    let fault = faults.into_iter().find(|(path, _)| line.contains(path));
-    if let Some((_, Fault::Answer(status, text))) = fault {
+    let fault = fault_of(shared, &line);
+    if let Some(Fault::Answer(status, text) | Fault::AnswerOnce(status, text)) = fault {
         return (StatusCode::from_u16(status).unwrap(), text);
     }
     let (status, text) = pass_on(&format!("{target}{uri}"), &method, &body).await;
     match fault {
-        Some((_, Fault::Hold(time))) => tokio::time::sleep(time).await,
-        Some((_, Fault::Change(change))) if status.is_success() => {
+        Some(Fault::Hold(time)) => tokio::time::sleep(time).await,
+        Some(Fault::Change(change)) if status.is_success() => {
             let changed = change(serde_json::from_str(&text).unwrap());
             return (status, changed.to_string());
         }
