@@ -3,3 +3,6 @@ mod sim;
 #[macro_use]
 mod store_contract;
 mod store_sqlite;
+
+#[cfg(feature = "embedded-mint")]
+mod mint_cdk;
