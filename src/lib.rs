@@ -1,3 +1,4 @@
 //! meltd
 pub mod ports;
 pub mod saga;
+pub mod store;

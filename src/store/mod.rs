@@ -1,0 +1,2 @@
+//! The stores: one contract ([`crate::ports::Store`]), kept by each in its own way.
+pub mod mongo;
