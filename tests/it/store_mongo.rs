@@ -17,7 +17,8 @@ impl Mongo {
         let server = server();
         let (hosts, given) = server.split_once('?').unwrap_or((&server, ""));
         let hosts = hosts.trim_end_matches('/');
-        format!("{hosts}/{}?{given}&{options}", self.name)
+        let options: Vec<_> = [given, options].into_iter().filter(|o| !o.is_empty()).collect();
+        format!("{hosts}/{}?{}", self.name, options.join("&"))
     }
 
     /// A client of the test's own, to look behind the store.

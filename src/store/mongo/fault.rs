@@ -85,6 +85,8 @@ pub(super) fn brief(error: &Error) -> String {
         message.clone()
     } else if let ErrorKind::DnsResolve { message, .. } = kind {
         message.clone()
+    } else if let ErrorKind::InvalidArgument { message, .. } = kind {
+        message.clone()
     } else if let ErrorKind::ConnectionPoolCleared { .. } = kind {
         "the connections to the server were lost".to_owned()
     } else if matches!(kind, ErrorKind::BsonDeserialization(_)) {
