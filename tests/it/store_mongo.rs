@@ -1,6 +1,10 @@
 //! The MongoDB store: the contract suite on a real replica set, and what only a server can do to
 //! it. `MELTD_TEST_MONGO_URL` names the server (`scripts/services env` prints it).
 
+mod crash;
+mod faults;
+mod server;
+
 use meltd::store::mongo::MongoStore;
 use mongodb::Client;
 
@@ -17,7 +21,10 @@ impl Mongo {
         let server = server();
         let (hosts, given) = server.split_once('?').unwrap_or((&server, ""));
         let hosts = hosts.trim_end_matches('/');
-        let options: Vec<_> = [given, options].into_iter().filter(|o| !o.is_empty()).collect();
+        let options: Vec<_> = [given, options]
+            .into_iter()
+            .filter(|o| !o.is_empty())
+            .collect();
         format!("{hosts}/{}?{}", self.name, options.join("&"))
     }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::error::{Error, UNKNOWN_TRANSACTION_COMMIT_RESULT};
+use mongodb::error::Error;
 use mongodb::options::{ReadConcern, TransactionOptions};
 use tokio::time::Instant;
 
 use super::commit::Job;
-use super::fault::{codes, is_collision, is_transient, store_error};
+use super::fault::{brief, codes, is_collision, is_transient, store_error};
 use super::rows::{EventDoc, OutboxDoc, ProofDoc};
 use super::{Db, connect, schema, settle};
 use crate::ports::StoreError;
@@ -63,7 +63,7 @@ pub(super) async fn run(db: &Db, jobs: &[Job]) -> Outcome {
         return Outcome::Away(store_error(error));
     }
     match write(db, &mut session, jobs).await {
-        Ok(()) => commit(&mut session).await,
+        Ok(()) => commit(db, &mut session).await,
         Err(fault) => {
             // Whether it arrives or not: what is not committed is not kept.
             let _ = session.abort_transaction().await;
@@ -151,9 +151,10 @@ fn refusals(answer: &Document) -> Vec<i32> {
         .collect()
 }
 
-/// Commits, and asks again while the outcome is unknown: the server remembers what it did. Without
-/// the transient label nothing says that the transaction is gone, so anything else is unknown.
-async fn commit(session: &mut ClientSession) -> Outcome {
+/// Commits, and asks again while the outcome is unknown: the server remembers what it did. Only the
+/// transient label says that the transaction is gone; after any other error, a refused write concern
+/// among them, it may be there.
+async fn commit(db: &Db, session: &mut ClientSession) -> Outcome {
     let deadline = Instant::now() + COMMIT_WAIT;
     let mut round = 0;
     loop {
@@ -163,11 +164,19 @@ async fn commit(session: &mut ClientSession) -> Outcome {
         if is_transient(&error) {
             return not_written(Fault::Driver(error));
         }
-        let again = error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT);
-        if !again || Instant::now() >= deadline {
+        if Instant::now() >= deadline {
+            tracing::warn!(why = %brief(&error), "a commit stays unknown");
+            end(db, session).await;
             return Outcome::Unknown;
         }
         settle::pause(round).await;
         round += 1;
     }
+}
+
+/// Ends a transaction that may still be open, so that it does not keep its documents for the
+/// minute after which the server would end it. One that was committed stays committed.
+async fn end(db: &Db, session: &ClientSession) {
+    let command = doc! { "killSessions": [session.id().clone()] };
+    let _ = db.client.database("admin").run_command(command).await;
 }
