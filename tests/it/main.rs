@@ -6,3 +6,6 @@ mod store_sqlite;
 
 #[cfg(feature = "embedded-mint")]
 mod mint_cdk;
+#[macro_use]
+mod store_contract;
+mod store_mongo;
