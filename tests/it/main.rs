@@ -9,3 +9,11 @@ mod mint_cdk;
 #[macro_use]
 mod store_contract;
 mod store_mongo;
+
+mod saga_events;
+mod saga_fence;
+mod saga_fund;
+mod saga_kit;
+mod saga_settle;
+mod saga_swaps;
+mod saga_table;
