@@ -1,14 +1,7 @@
 //! The integration tests, one binary so that they link once: one module per component.
-mod sim;
-#[macro_use]
-mod store_contract;
-mod store_sqlite;
 
-#[cfg(feature = "embedded-mint")]
-mod mint_cdk;
 #[macro_use]
 mod store_contract;
-mod store_mongo;
 
 mod saga_events;
 mod saga_fence;
@@ -17,3 +10,9 @@ mod saga_kit;
 mod saga_settle;
 mod saga_swaps;
 mod saga_table;
+mod sim;
+mod store_mongo;
+mod store_sqlite;
+
+#[cfg(feature = "embedded-mint")]
+mod mint_cdk;
