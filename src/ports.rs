@@ -361,6 +361,17 @@ pub struct OpenedToken {
     pub sealed: String,
 }
 
+/// What a BOLT11 invoice says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invoice {
+    /// 64 hex digits.
+    pub payment_hash: String,
+    /// What it asks for; `None` = the payer chooses.
+    pub amount_msat: Option<u64>,
+    /// When it expires.
+    pub expires_at: DateTime<Utc>,
+}
+
 /// What goes into a swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SwapInputs {
@@ -374,8 +385,15 @@ pub enum SwapInputs {
 /// timeout, except the cached key look-ups. Secrets never leave the adapter: it derives them from
 /// (seed, wallet, keyset, counter) and hands back verified coins.
 pub trait Mint: Send + Sync + 'static {
-    /// Checks that a URL is one of the configured mints; returns it in canonical form.
-    fn canonical(&self, mint_url: &str) -> Option<String>;
+    /// Checks that a URL is one of the configured mints; returns it in canonical form. `None` asks
+    /// for the first configured one.
+    fn canonical(&self, mint_url: Option<&str>) -> Option<String>;
+
+    /// Reads a BOLT11 invoice: form, checksum and signature.
+    ///
+    /// # Errors
+    /// A sentence without the invoice's content.
+    fn read_invoice(&self, invoice: &str) -> Result<Invoice, String>;
 
     /// The keysets of a unit; cached for a minute, amounts of a keyset for ever.
     fn keysets(&self, wallet: &Wallet)

@@ -1,5 +1,8 @@
 //! The integration tests, one binary so that they link once: one module per component.
 
+#[macro_use]
+mod store_contract;
+
 mod saga_chain;
 mod saga_codes;
 mod saga_events;
@@ -9,3 +12,9 @@ mod saga_kit;
 mod saga_settle;
 mod saga_swaps;
 mod saga_table;
+mod sim;
+mod store_mongo;
+mod store_sqlite;
+
+#[cfg(feature = "embedded-mint")]
+mod mint_cdk;

@@ -1,0 +1,527 @@
+//! The one loop: load → fold → next step → do it → decide → append. A first run and a recovery are
+//! the same call. There is no resume code.
+//!
+//! Harmless events are collected and appended before the next irreversible step (DESIGN §2,
+//! "durability barriers"), so that the happy path of a melt is two transactions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use crate::failpoint;
+use crate::perform::{Claims, Round};
+use crate::ports::{Append, Clock, HeadAfter, Lease, Loaded, Mint, Store, StoreError};
+use crate::saga::chain::{self, Tail};
+use crate::saga::code::Code;
+use crate::saga::decide::{Ctx, Decision, Limits, Then, decide};
+use crate::saga::event::{Entry, Event, Refusal};
+use crate::saga::ids::SagaId;
+use crate::saga::plan::Bounds;
+use crate::saga::proofs::project_proofs;
+use crate::saga::state::{Adoption, IllegalTransition, Saga, State, Status, evolve};
+use crate::saga::step::{Seen, Step, Trouble, next_step};
+
+/// The numbers of the loop. Every wait has a deadline and every repetition a bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// Bounds of the decisions.
+    pub limits: Limits,
+    /// Bounds of one melt.
+    pub bounds: Bounds,
+    /// How long a lease lives; it is renewed three times as often, also while a mint call runs.
+    /// Recovery of a dead worker's sagas begins when it is over.
+    pub lease_ttl: Duration,
+    /// First wait after a pass without progress; doubled each time.
+    pub backoff_first: Duration,
+    /// Longest wait between passes.
+    pub backoff_max: Duration,
+    /// How long a settlement that the store does not take is offered again before the pass ends.
+    pub critical_retry: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning {
+            limits: Limits::default(),
+            // 500 sat locked for the length of a payment cost nobody anything; more is swapped.
+            // 200 inputs and 100 blanks stay well under the 1,000 that mints accept (NUT-08).
+            bounds: Bounds {
+                overpay_max: 500,
+                inputs_max: 200,
+                blanks_max: 100,
+                exposure_max: 10_000_000,
+            },
+            lease_ttl: Duration::from_secs(15),
+            backoff_first: Duration::from_millis(250),
+            backoff_max: Duration::from_secs(300),
+            critical_retry: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The loop with what it needs. Cheap to clone; one per process.
+pub struct Driver<S, M, C> {
+    /// The record.
+    pub store: Arc<S>,
+    /// The mints.
+    pub mint: Arc<M>,
+    /// The time.
+    pub clock: Arc<C>,
+    /// The numbers.
+    pub tuning: Tuning,
+    /// This process, named at random at its start: leases of an earlier life are not its own.
+    pub owner: Arc<str>,
+    pub(crate) claims: Arc<Claims>,
+}
+
+impl<S, M, C> Clone for Driver<S, M, C> {
+    fn clone(&self) -> Self {
+        Driver {
+            store: self.store.clone(),
+            mint: self.mint.clone(),
+            clock: self.clock.clone(),
+            tuning: self.tuning,
+            owner: self.owner.clone(),
+            claims: self.claims.clone(),
+        }
+    }
+}
+
+/// How a pass ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// The saga as it is in the log now.
+    pub saga: Saga,
+    /// `None`: there is nothing left to do. Otherwise the wait, and what is waited for.
+    pub later: Option<(Duration, String)>,
+}
+
+/// Why a pass ended without a word on the saga.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// Another worker has it: nothing to do here.
+    #[error("another worker drives this saga")]
+    Lost,
+    /// The store does not answer. If `paid`, the mint has said PAID and the log does not say so
+    /// yet: the payment must not be made again; recovery completes it.
+    #[error("the store does not take the saga's events: {source}")]
+    Store {
+        /// The mint has said PAID.
+        paid: bool,
+        /// Why.
+        source: StoreError,
+    },
+    /// There is no such saga.
+    #[error("there is no saga {0}")]
+    Missing(SagaId),
+    /// The log does not fold: it is damaged, or written by another program.
+    #[error("the saga's log cannot be used: {0}")]
+    Damaged(String),
+}
+
+impl From<StoreError> for DriveError {
+    fn from(source: StoreError) -> Self {
+        match source {
+            StoreError::Reload => DriveError::Lost,
+            source => DriveError::Store {
+                paid: false,
+                source,
+            },
+        }
+    }
+}
+
+impl From<IllegalTransition> for DriveError {
+    fn from(illegal: IllegalTransition) -> Self {
+        DriveError::Damaged(illegal.to_string())
+    }
+}
+
+/// A saga under way: what is durable, and what waits for the next barrier.
+struct Run {
+    durable: Saga,
+    saga: Saga,
+    tail: Tail,
+    buffer: Vec<Entry>,
+    fence: u64,
+    tries: u32,
+    fresh: bool,
+    refused: Option<Refusal>,
+    round: u32,
+}
+
+/// Reads a log back into the folded saga, checking the chain on the way.
+///
+/// # Errors
+/// [`DriveError::Damaged`].
+pub fn fold(loaded: &Loaded) -> Result<(Saga, Tail), DriveError> {
+    let new = &loaded.head.new;
+    let adoption = Adoption {
+        id: new.id.clone(),
+        wallet: new.wallet.id.clone(),
+        npub: new.wallet.npub.clone(),
+        mint_url: new.wallet.mint_url.clone(),
+        unit: new.wallet.unit.clone(),
+        request_hash: new.request_hash.clone(),
+        command: new.command.clone(),
+    };
+    let kind = new.command.kind();
+    let genesis = chain::genesis(&new.id);
+    let mut tail = Tail {
+        saga: new.id.clone(),
+        kind,
+        seq: 0,
+        hash: genesis,
+    };
+    let mut saga = Saga::adopted(adoption);
+    for record in &loaded.records {
+        let opened = chain::open(&mut tail, record);
+        let (entry, _) = opened.map_err(|broken| DriveError::Damaged(broken.to_string()))?;
+        saga = evolve(saga, &entry)?;
+    }
+    if tail.seq != loaded.head.version || tail.hash.to_hex() != loaded.head.head_hash {
+        return Err(DriveError::Damaged(
+            "the head does not match its last event".to_owned(),
+        ));
+    }
+    Ok((saga, tail))
+}
+
+impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
+    /// Drives until there is an answer, or until `patience` is over; between passes the saga is
+    /// free for other workers. `None` = another worker has it.
+    ///
+    /// # Errors
+    /// [`DriveError`], as of the last pass.
+    pub async fn drive_until(
+        &self,
+        saga: &SagaId,
+        lease: Option<Lease>,
+        patience: Duration,
+    ) -> Result<Option<Pass>, DriveError> {
+        let end = tokio::time::Instant::now() + patience;
+        let mut lease = lease;
+        loop {
+            if lease.is_none() {
+                lease = self
+                    .store
+                    .lease(saga, &self.owner, self.tuning.lease_ttl)
+                    .await?;
+            }
+            let left = end.saturating_duration_since(tokio::time::Instant::now());
+            let wait = match lease.take() {
+                None if left.is_zero() => return Ok(None),
+                None => Duration::from_millis(100),
+                Some(held) => {
+                    let pass = self.drive(&held).await?;
+                    match &pass.later {
+                        Some((wait, _)) if !left.is_zero() && !is_answer(&pass.saga) => *wait,
+                        _ => return Ok(Some(pass)),
+                    }
+                }
+            };
+            tokio::time::sleep(wait.min(left)).await;
+        }
+    }
+
+    /// A driver with default numbers.
+    pub fn new(store: Arc<S>, mint: Arc<M>, clock: Arc<C>, owner: &str) -> Self {
+        Driver {
+            store,
+            mint,
+            clock,
+            tuning: Tuning::default(),
+            owner: Arc::from(owner),
+            claims: Arc::default(),
+        }
+    }
+
+    /// Takes the saga as far as it goes now, under a lease of ours, and gives the lease back.
+    ///
+    /// # Errors
+    /// [`DriveError`]; whatever it says, nothing durable is lost and a later pass goes on.
+    pub async fn drive(&self, lease: &Lease) -> Result<Pass, DriveError> {
+        let result = self.pass_while_renewing(lease).await;
+        self.claims.release(&lease.saga);
+        let later = match &result {
+            Ok(pass) => pass.later.clone(),
+            Err(DriveError::Lost | DriveError::Missing(_)) => return result,
+            Err(error) => Some((self.tuning.backoff_first, error.to_string())),
+        };
+        if let Err(why) = self.store.release(lease, &self.owner, later).await {
+            // The lease ends by itself; until then the saga waits.
+            warn!(saga_id = %lease.saga, %why, "the lease could not be given back");
+        }
+        result
+    }
+
+    /// The pass, with the lease renewed beside it: a worker that lives keeps its saga, and one that
+    /// is dead or frozen loses it within `lease_ttl`.
+    async fn pass_while_renewing(&self, lease: &Lease) -> Result<Pass, DriveError> {
+        let pass = self.pass(lease);
+        tokio::pin!(pass);
+        loop {
+            tokio::select! {
+                result = &mut pass => return result,
+                () = tokio::time::sleep(self.tuning.lease_ttl / 3) => {
+                    let renewed = self.store.renew(lease, &self.owner, self.tuning.lease_ttl).await;
+                    if let Err(why) = renewed {
+                        // Safety is the fence's: the pass finds out at its next append.
+                        warn!(saga_id = %lease.saga, %why, "the lease was not renewed");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn pass(&self, lease: &Lease) -> Result<Pass, DriveError> {
+        let loaded = self.store.load(&lease.saga).await?;
+        let loaded = loaded.ok_or_else(|| DriveError::Missing(lease.saga.clone()))?;
+        if loaded.head.fence != lease.fence {
+            return Err(DriveError::Lost);
+        }
+        let (saga, tail) = fold(&loaded)?;
+        let mut run = Run {
+            durable: saga.clone(),
+            saga,
+            tail,
+            buffer: Vec::new(),
+            fence: lease.fence,
+            tries: loaded.head.attempts,
+            fresh: false,
+            refused: None,
+            round: 0,
+        };
+        let mut step = next_step(&run.saga, false);
+        loop {
+            if step == Step::Stop {
+                self.flush(&mut run).await?;
+                return Ok(self.ended(run));
+            }
+            if step.is_irreversible() {
+                match self.flush(&mut run).await {
+                    Ok(()) => {}
+                    Err(FlushError::ChooseAgain) => {
+                        step = next_step(&run.saga, false);
+                        continue;
+                    }
+                    Err(FlushError::Drive(error)) => return Err(error),
+                }
+                self.store
+                    .renew(lease, &self.owner, self.tuning.lease_ttl)
+                    .await?;
+            }
+            let decision = self.take(&mut run, &step).await?;
+            match decision {
+                Then::Next => step = next_step(&run.saga, run.fresh),
+                Then::Do(next) => step = next,
+                Then::Later(why) => {
+                    self.flush(&mut run).await?;
+                    return Ok(self.waits(run, why));
+                }
+            }
+        }
+    }
+
+    /// Does one step and takes in what it brought.
+    async fn take(&self, run: &mut Run, step: &Step) -> Result<Then, DriveError> {
+        let (saga_id, seq) = (&run.saga.adoption.id, run.saga.seq);
+        failpoint::hit(&format!("step.before.{}", step.name()));
+        let round = Round {
+            number: run.round,
+            tries: run.tries,
+        };
+        let seen = self.perform(&run.saga, step, &round).await;
+        let seen = seen.map_err(|source| DriveError::Store {
+            paid: false,
+            source,
+        })?;
+        failpoint::hit(&format!("step.after.{}", step.name()));
+        run.fresh = false;
+        run.refused = refusal_of(&seen).or(run.refused.take());
+        let ctx = Ctx {
+            now: self.clock.now(),
+            tries: run.tries,
+            refused: run.refused.clone(),
+            limits: self.tuning.limits,
+        };
+        let Decision { entries, then } = decide(&run.saga, step, seen, &ctx);
+        debug!(%saga_id, seq, step = step.name(), events = entries.len(), ?then, "step");
+        for entry in entries {
+            run.saga = evolve(run.saga.clone(), &entry)?;
+            run.fresh = entry.event.is_intent();
+            if run.fresh {
+                run.refused = None;
+            }
+            run.buffer.push(entry);
+        }
+        Ok(then)
+    }
+
+    /// Makes everything decided so far durable, in one transaction.
+    async fn flush(&self, run: &mut Run) -> Result<(), FlushError> {
+        let Some(last) = run.buffer.last() else {
+            return Ok(());
+        };
+        let name = last.event.name();
+        failpoint::hit(&format!("append.before.{name}"));
+        let paid = run
+            .buffer
+            .iter()
+            .any(|e| matches!(e.event, Event::MeltPaid(_)));
+        let began = tokio::time::Instant::now();
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let (append, tail) = self.append_of(run)?;
+            match self.store.append(append).await {
+                Ok(()) => {
+                    run.tail = tail;
+                    break;
+                }
+                Err(StoreError::ChooseAgain(ys)) if self.choose_again(run) => {
+                    debug!(saga_id = %run.tail.saga, coins = ys.len(), "coins were taken meanwhile");
+                    return Err(FlushError::ChooseAgain);
+                }
+                // The mint has paid and the store is away: said at once, and offered again.
+                Err(source @ StoreError::Unavailable(_)) if paid => {
+                    self.raise_critical(run, &source);
+                    if began.elapsed() >= self.tuning.critical_retry {
+                        return Err(DriveError::Store { paid, source }.into());
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+                Err(StoreError::Reload) => return Err(DriveError::Lost.into()),
+                Err(source) => return Err(DriveError::Store { paid, source }.into()),
+            }
+        }
+        failpoint::hit(&format!("append.after.{name}"));
+        run.buffer.clear();
+        run.tries = 0;
+        run.durable = run.saga.clone();
+        self.claims.release(&run.tail.saga);
+        Ok(())
+    }
+
+    fn append_of(&self, run: &Run) -> Result<(Append, Tail), FlushError> {
+        let mut tail = run.tail.clone();
+        let at = self.clock.now();
+        let records: Result<Vec<_>, _> = run
+            .buffer
+            .iter()
+            .map(|entry| {
+                let salt = uuid::Uuid::new_v4().simple().to_string();
+                chain::seal(&mut tail, entry, at, &salt)
+            })
+            .collect();
+        let records = records.map_err(|e| DriveError::Damaged(e.to_string()))?;
+        let saga = &run.saga;
+        let append = Append {
+            saga: saga.adoption.id.clone(),
+            wallet: saga.adoption.wallet.clone(),
+            expected_version: run.tail.seq,
+            fence: run.fence,
+            proofs: project_proofs(&saga.adoption.id, &run.buffer),
+            head: HeadAfter {
+                head_hash: tail.hash.to_hex(),
+                state: saga.state.as_str().to_owned(),
+                status: saga.status(),
+                holds_claims: saga.holds_claims(),
+                erase_sealed: saga.state.is_terminal(),
+            },
+            records,
+        };
+        Ok((append, tail))
+    }
+
+    /// The chosen coins were taken: everything before the choice is kept, the choice is dropped.
+    /// False if the conflict is not about a choice.
+    fn choose_again(&self, run: &mut Run) -> bool {
+        let chosen = |e: &Entry| matches!(e.event, Event::PreflightPassed(_));
+        let Some(at) = run.buffer.iter().position(chosen) else {
+            return false;
+        };
+        run.buffer.truncate(at);
+        let refolded = run.buffer.iter().try_fold(run.durable.clone(), evolve);
+        let Ok(saga) = refolded else { return false };
+        run.saga = saga;
+        run.round = run.round.saturating_add(1);
+        run.fresh = false;
+        self.claims.release(&run.tail.saga);
+        true
+    }
+
+    fn raise_critical(&self, run: &Run, source: &StoreError) {
+        let code = Code::CriticalDbFailureAfterMintSuccess;
+        error!(saga_id = %run.tail.saga, %code, %source, "{}", code.advice());
+    }
+
+    fn ended(&self, run: Run) -> Pass {
+        let saga = run.saga;
+        info!(saga_id = %saga.adoption.id, state = saga.state.as_str(), seq = saga.seq, "pass ended");
+        // A parked saga with nothing at the mint waits for a person, and is looked at rarely.
+        let later = (saga.status() == Status::Parked)
+            .then(|| (self.tuning.backoff_max, "parked".to_owned()));
+        Pass { saga, later }
+    }
+
+    fn waits(&self, run: Run, why: String) -> Pass {
+        let delay = self.delay(&run);
+        info!(saga_id = %run.saga.adoption.id, state = run.saga.state.as_str(), why, "later");
+        Pass {
+            saga: run.saga,
+            later: Some((delay, why)),
+        }
+    }
+
+    /// Doubles from pass to pass up to the cap, spread by the saga's id so that many sagas that
+    /// wait for one mint do not all ask at once.
+    fn delay(&self, run: &Run) -> Duration {
+        let doubled = self
+            .tuning
+            .backoff_first
+            .saturating_mul(1 << run.tries.min(12));
+        let capped = doubled.min(self.tuning.backoff_max);
+        let id = run.saga.adoption.id.as_str().as_bytes();
+        let spread = id.iter().fold(run.tries, |h, b| {
+            h.wrapping_mul(31).wrapping_add((*b).into())
+        });
+        capped.mul_f64(0.75 + f64::from(spread % 512) / 1024.0)
+    }
+}
+
+enum FlushError {
+    ChooseAgain,
+    Drive(DriveError),
+}
+
+impl From<DriveError> for FlushError {
+    fn from(error: DriveError) -> Self {
+        FlushError::Drive(error)
+    }
+}
+
+impl From<FlushError> for DriveError {
+    fn from(error: FlushError) -> Self {
+        match error {
+            // Only a choice that is followed by its intent can conflict; the next pass chooses.
+            FlushError::ChooseAgain => DriveError::Lost,
+            FlushError::Drive(error) => error,
+        }
+    }
+}
+
+fn refusal_of(seen: &Seen) -> Option<Refusal> {
+    match seen {
+        Seen::Swapped(Err(Trouble::Refused(r))) | Seen::Minted(Err(Trouble::Refused(r))) => {
+            Some(r.clone())
+        }
+        _ => None,
+    }
+}
+
+/// True when a caller may take the saga's present state for its answer.
+pub fn is_answer(saga: &Saga) -> bool {
+    saga.state.is_terminal() || saga.state == State::Owing
+}
