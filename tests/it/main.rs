@@ -16,6 +16,7 @@ mod saga_table;
 mod sim;
 mod store_mongo;
 mod store_sqlite;
+mod tidy;
 
 #[cfg(feature = "embedded-mint")]
 mod mint_cdk;

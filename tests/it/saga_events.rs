@@ -168,6 +168,7 @@ pub(crate) fn committed(change: &[Coin]) -> Entry {
             input_fee: 1,
             fee_paid: 11 - got - owed,
             change_owed: owed,
+            change_open: false,
             violations: Vec::new(),
             atomic_result: AtomicResult::default(),
         }),
