@@ -10,6 +10,7 @@ mod saga_fence;
 mod saga_fund;
 mod saga_kit;
 mod saga_plan;
+mod saga_plan_edges;
 mod saga_settle;
 mod saga_swaps;
 mod saga_table;
