@@ -9,3 +9,4 @@ pub mod perform;
 pub mod ports;
 pub mod recovery;
 pub mod saga;
+pub mod store;
