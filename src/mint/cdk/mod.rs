@@ -1,0 +1,253 @@
+//! The adapter of [`crate::ports::Mint`]: mints that speak Cashu's HTTP protocol, with cdk's types,
+//! cryptography and transport.
+//!
+//! ```text
+//!   Mint trait ─▶ mod.rs ─▶ requests.rs ─▶ wire.rs ──HTTP──▶ mint      one call, one request
+//!                           melts.rs          │
+//!                           mints.rs          └─ errors.rs    status, body, silence → Trouble
+//!                              │
+//!                              ├─ keys.rs      keysets and their keys, kept
+//!                              ├─ outputs.rs   seed, keyset, counter → outputs, proofs
+//!                              ├─ answers.rs, signatures.rs    answers → verified coins
+//!                              └─ token.rs     foreign tokens
+//! ```
+//!
+//! Each call makes exactly one request, with its own time limit. Two things are asked for besides,
+//! when they are not known yet: the list of keysets (kept for a minute) and the keys of a keyset
+//! (kept for ever). What a request needs is fetched before it is sent, so that its answer can be
+//! verified at once.
+
+mod answers;
+mod errors;
+mod invoice;
+mod keys;
+mod melts;
+mod mints;
+mod outputs;
+mod requests;
+mod signatures;
+mod token;
+mod wire;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ::cdk::mint_url::MintUrl;
+
+use crate::mint::keychain::Keychain;
+use crate::ports::{Invoice, Keyset, Mint, OpenedToken, SwapInputs, Wallet};
+use crate::saga::code::Code;
+use crate::saga::ids::{Amount, Coin, Outputs, Range, SagaId, Signature, SignedCoin, Y};
+use crate::saga::step::{Change, MeltQuote, MeltWord, MintQuote, MintState, QuoteState, Trouble};
+
+use keys::KeyCache;
+pub use mints::Features;
+use requests::Request;
+use wire::Wire;
+
+/// How long an answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Quotes, states, restores, keysets and keys: a mint answers them from its database.
+    pub ask: Duration,
+    /// Swaps and mintings: the mint signs.
+    pub sign: Duration,
+    /// Melts, and looks at a melt's quote: both last as long as the Lightning payment does.
+    pub pay: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            ask: Duration::from_secs(10),
+            sign: Duration::from_secs(30),
+            pay: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A configured mint URL that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct UrlError {
+    /// [`Code::ConfigInvalid`].
+    pub code: Code,
+    /// A sentence that names the URL.
+    pub message: String,
+}
+
+/// One mint, and what is known of it.
+#[derive(Debug)]
+struct Site {
+    wire: Wire,
+    keys: KeyCache,
+    features: mints::FeatureCache,
+}
+
+/// The configured mints. It holds the keychain, and derives secrets for the moment of a request.
+pub struct CdkMint {
+    keychain: Keychain,
+    timeouts: Timeouts,
+    sites: HashMap<String, Site>,
+    /// The first URL that was configured, in canonical form.
+    first: Option<String>,
+}
+
+impl fmt::Debug for CdkMint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut urls: Vec<_> = self.sites.keys().collect();
+        urls.sort();
+        f.debug_struct("CdkMint")
+            .field("mints", &urls)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The canonical form of a mint URL, by cdk's rules: lower-case scheme and host, no slash at the
+/// end. It is part of every wallet seed.
+fn canonical_url(text: &str) -> Option<MintUrl> {
+    let url = MintUrl::from_str(text.trim()).ok()?;
+    let parsed = url.join_paths(&["v1"]).ok()?;
+    let web = matches!(parsed.scheme(), "http" | "https") && parsed.has_host();
+    let plain = parsed.query().is_none() && parsed.fragment().is_none();
+    (web && plain && parsed.username().is_empty() && parsed.password().is_none()).then_some(url)
+}
+
+impl CdkMint {
+    /// An adapter for these mints and no others. Nothing is sent yet.
+    pub fn new(keychain: Keychain, urls: &[String], timeouts: Timeouts) -> Result<Self, UrlError> {
+        let mut sites = HashMap::new();
+        let mut first = None;
+        for text in urls {
+            let url = canonical_url(text).ok_or_else(|| UrlError {
+                code: Code::ConfigInvalid,
+                message: format!(
+                    "{text} is not a mint's URL: give one like https://mint.example.com"
+                ),
+            })?;
+            let site = Site {
+                wire: Wire::new(url.clone()),
+                keys: KeyCache::default(),
+                features: mints::FeatureCache::default(),
+            };
+            first.get_or_insert_with(|| url.to_string());
+            sites.insert(url.to_string(), site);
+        }
+        Ok(Self {
+            keychain,
+            timeouts,
+            sites,
+            first,
+        })
+    }
+
+    /// What the mint says that it supports (`GET /v1/info`, NUT-06); kept for an hour.
+    pub async fn features(&self, wallet: &Wallet) -> Result<Features, Trouble> {
+        Request::new(self, wallet)?.features().await
+    }
+}
+
+impl Mint for CdkMint {
+    fn canonical(&self, mint_url: Option<&str>) -> Option<String> {
+        let Some(text) = mint_url else {
+            return self.first.clone();
+        };
+        let url = canonical_url(text)?.to_string();
+        self.sites.contains_key(&url).then_some(url)
+    }
+
+    fn read_invoice(&self, invoice: &str) -> Result<Invoice, String> {
+        invoice::read(invoice)
+    }
+
+    async fn keysets(&self, wallet: &Wallet) -> Result<Vec<Keyset>, Trouble> {
+        Request::new(self, wallet)?.keysets().await
+    }
+
+    fn forget_keysets(&self, wallet: &Wallet) {
+        if let Some(site) = self.sites.get(&wallet.mint_url) {
+            site.keys.forget();
+        }
+    }
+
+    async fn quote_melt(
+        &self,
+        wallet: &Wallet,
+        invoice: &str,
+        amount_msat: Option<u64>,
+    ) -> Result<MeltQuote, Trouble> {
+        let request = Request::new(self, wallet)?;
+        request.quote_melt(invoice, amount_msat).await
+    }
+
+    async fn melt_quote(
+        &self,
+        wallet: &Wallet,
+        quote_id: &str,
+        blanks: Option<&Range>,
+    ) -> Result<MeltWord, Trouble> {
+        let request = Request::new(self, wallet)?;
+        request.melt_quote(quote_id, blanks).await
+    }
+
+    async fn check_state(&self, wallet: &Wallet, ys: &[Y]) -> Result<Vec<MintState>, Trouble> {
+        Request::new(self, wallet)?.check_state(ys).await
+    }
+
+    async fn melt(
+        &self,
+        wallet: &Wallet,
+        quote_id: &str,
+        inputs: &[(Coin, Signature)],
+        blanks: Option<&Range>,
+    ) -> Result<MeltWord, Trouble> {
+        let request = Request::new(self, wallet)?;
+        request.melt(quote_id, inputs, blanks).await
+    }
+
+    async fn swap(
+        &self,
+        wallet: &Wallet,
+        inputs: &SwapInputs,
+        outputs: &Outputs,
+    ) -> Result<Vec<SignedCoin>, Trouble> {
+        let request = Request::new(self, wallet)?;
+        request.swap(inputs, outputs).await
+    }
+
+    async fn restore(&self, wallet: &Wallet, range: &Range) -> Result<Change, Trouble> {
+        Request::new(self, wallet)?.restore(range).await
+    }
+
+    async fn quote_mint(
+        &self,
+        wallet: &Wallet,
+        saga: &SagaId,
+        amount: Amount,
+    ) -> Result<MintQuote, Trouble> {
+        let request = Request::new(self, wallet)?;
+        request.quote_mint(saga, amount).await
+    }
+
+    async fn mint_quote(&self, wallet: &Wallet, quote_id: &str) -> Result<QuoteState, Trouble> {
+        let request = Request::new(self, wallet)?;
+        request.mint_quote(quote_id).await
+    }
+
+    async fn mint(
+        &self,
+        wallet: &Wallet,
+        saga: &SagaId,
+        quote_id: &str,
+        outputs: &Outputs,
+    ) -> Result<Vec<SignedCoin>, Trouble> {
+        let request = Request::new(self, wallet)?;
+        request.mint(saga, quote_id, outputs).await
+    }
+
+    async fn open_token(&self, token: &str, saga: &SagaId) -> Result<OpenedToken, (Code, String)> {
+        requests::open_token(self, token, saga).await
+    }
+}

@@ -1,0 +1,92 @@
+//! What is derived from a wallet's seed (NUT-13): outputs to be signed, and proofs to be spent.
+
+use std::str::FromStr;
+
+use ::cdk::dhke::hash_to_curve;
+use ::cdk::nuts::{BlindedMessage, Id, PreMint, PreMintSecrets, Proof, PublicKey, SecretKey};
+use ::cdk::secret::Secret;
+
+use super::errors;
+use crate::saga::ids::{Amount, Coin, KeysetId, Outputs, Range, Signature};
+use crate::saga::step::Trouble;
+
+/// The seed of one wallet.
+pub(super) type WalletSeed = [u8; 64];
+
+/// An output and what unblinds the mint's signature on it. It has no `Debug`, on purpose.
+pub(super) struct Output {
+    /// The counter it is derived from.
+    pub(super) counter: u32,
+    /// What is sent: B_, keyset and amount; 0 = the mint may choose.
+    pub(super) message: BlindedMessage,
+    /// The secret of the coin to be.
+    pub(super) secret: Secret,
+    /// The blinding factor.
+    pub(super) blinding: SecretKey,
+}
+
+/// A keyset id, as cdk reads it.
+pub(super) fn keyset_id(id: &KeysetId) -> Result<Id, Trouble> {
+    Id::from_str(id.as_str()).map_err(|_| errors::damaged("a stored keyset id is not valid"))
+}
+
+/// The outputs of a range, with amount 0: blanks for change (NUT-08), or what is to be restored.
+pub(super) fn blanks(seed: &WalletSeed, range: &Range) -> Result<Vec<Output>, Trouble> {
+    let keyset = keyset_id(&range.keyset)?;
+    let end = range.start.checked_add(range.count);
+    let end = end.ok_or_else(|| errors::damaged("a range of counters has no end"))?;
+    let derived = PreMintSecrets::restore_batch(keyset, seed, range.start, end)
+        .map_err(|_| errors::damaged("outputs cannot be derived from their counters"))?;
+    let counted = (range.start..end).zip(derived.secrets);
+    Ok(counted.map(|(counter, pre)| output(counter, pre)).collect())
+}
+
+/// Outputs with the amounts that are asked for: `amounts[i]` at counter `start + i`.
+pub(super) fn outputs(seed: &WalletSeed, outputs: &Outputs) -> Result<Vec<Output>, Trouble> {
+    let mut derived = blanks(seed, &outputs.range())?;
+    for (output, amount) in derived.iter_mut().zip(&outputs.amounts) {
+        output.message.amount = (*amount).into();
+    }
+    Ok(derived)
+}
+
+/// What is sent of some outputs.
+pub(super) fn messages(outputs: &[Output]) -> Vec<BlindedMessage> {
+    outputs.iter().map(|o| o.message.clone()).collect()
+}
+
+fn output(counter: u32, pre: PreMint) -> Output {
+    Output {
+        counter,
+        message: pre.blinded_message,
+        secret: pre.secret,
+        blinding: pre.r,
+    }
+}
+
+/// The proofs of some coins, without DLEQ: a mint does not need it. Each secret has to give the Y
+/// that the row names; if one does not, the row is damaged or the seed is another one, and nothing
+/// may be sent.
+pub(super) fn proofs(
+    seed: &WalletSeed,
+    coins: &[(Coin, Signature)],
+) -> Result<Vec<Proof>, Trouble> {
+    coins.iter().map(|(c, s)| proof(seed, c, s)).collect()
+}
+
+fn proof(seed: &WalletSeed, coin: &Coin, signature: &Signature) -> Result<Proof, Trouble> {
+    let keyset = keyset_id(&coin.keyset)?;
+    let secret = Secret::from_seed(seed, keyset, coin.counter)
+        .map_err(|_| errors::damaged("a coin's secret cannot be derived from its counter"))?;
+    let y = hash_to_curve(secret.as_bytes())
+        .map_err(|_| errors::damaged("a coin's secret gives no point"))?;
+    if y.to_hex() != coin.y.as_str() {
+        return Err(errors::damaged(
+            "a coin's Y does not come from this seed: the row is damaged or the seed is another one",
+        ));
+    }
+    let c = PublicKey::from_hex(&signature.c)
+        .map_err(|_| errors::damaged("a coin's signature is not a point"))?;
+    let amount: Amount = coin.amount;
+    Ok(Proof::new(amount.into(), keyset, secret, c))
+}
