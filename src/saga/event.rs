@@ -376,19 +376,24 @@ pub struct AtomicCommitted {
     pub fee_paid: Amount,
     /// Guaranteed change that has not come yet.
     pub change_owed: Amount,
+    /// Blanks were sent and not one signature has come: the mint may sign them later, even where
+    /// nothing is guaranteed. It is asked a while longer.
+    pub change_open: bool,
     /// What the mint did wrong, if anything; value is settled all the same.
     pub violations: Vec<Code>,
     /// The seeds' result.
     pub atomic_result: AtomicResult,
 }
 
-/// Owed change, or part of it, came later (NUT-09).
+/// Owed change, or part of it, came later (NUT-09); or none did, and the looking ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeCollected {
     /// New verified change; unspent.
     pub change: Vec<Coin>,
     /// Still owed after it.
     pub change_owed: Amount,
+    /// False: the mint has signed, or was asked often enough; only what is owed keeps it open.
+    pub change_open: bool,
     /// The Lightning fee as it now stands.
     pub fee_paid: Amount,
 }

@@ -169,6 +169,8 @@ pub struct Saga {
     pub change: Vec<Coin>,
     /// Change still owed by the mint.
     pub change_owed: Amount,
+    /// No change signature has come yet, though blanks were sent.
+    pub change_open: bool,
     /// Lightning fee as it stands.
     pub fee_paid: Amount,
     /// Input fees of the swaps that were done.
@@ -275,6 +277,7 @@ impl Saga {
             committed: None,
             change: Vec::new(),
             change_owed: 0,
+            change_open: false,
             fee_paid: 0,
             swap_fees: 0,
             gained: Vec::new(),
@@ -419,11 +422,8 @@ pub fn evolve(mut saga: Saga, entry: &Entry) -> Result<Saga, IllegalTransition> 
             saga.change.extend(c.change.iter().cloned());
             saga.change_owed = c.change_owed;
             saga.fee_paid = c.fee_paid;
-            if c.change_owed == 0 {
-                S::Settled
-            } else {
-                S::Owing
-            }
+            saga.change_open = c.change_open;
+            saga.settled_or_owing()
         }
         (S::Adopted | S::Requested | S::Quoted | S::Swapping, Event::Rejected(r)) => {
             saga.end(S::Rejected, r.code, &r.reason)
@@ -539,7 +539,13 @@ impl Saga {
         self.change_owed = committed.change_owed;
         self.fee_paid = committed.fee_paid;
         self.committed = Some(committed.clone());
-        if committed.change_owed == 0 {
+        self.change_open = committed.change_open;
+        self.settled_or_owing()
+    }
+
+    fn settled_or_owing(&self) -> State {
+        let complete = self.change_owed == 0 && !self.change_open;
+        if complete {
             State::Settled
         } else {
             State::Owing

@@ -8,7 +8,7 @@ use super::code::Code;
 use super::command::Kind;
 use super::event::{Finding, MintSent, Plan, Purpose, Refusal, Resolution, SwapPrepared, Way};
 use super::ids::{Amount, Coin, KeysetId, Outputs, Range, SignedCoin, Y};
-use super::state::{Saga, State};
+use super::state::{Saga, State, Swap};
 
 /// One thing to do. Those that move money are [`Step::is_irreversible`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -342,11 +342,19 @@ pub fn has_coins_at_mint(saga: &Saga) -> bool {
     )
 }
 
-/// True when an operator has ordered the fence.
+/// True when an operator has ordered the coins to be let go: by the fence, once they are sent.
 pub fn release_ordered(saga: &Saga) -> bool {
-    saga.resolution
-        .as_ref()
-        .is_some_and(|r| r.resolution == Resolution::Released)
+    is_ordered(saga, Resolution::Released)
+}
+
+/// True when an operator has found out that the payment happened.
+pub fn paid_ordered(saga: &Saga) -> bool {
+    is_ordered(saga, Resolution::Paid)
+}
+
+fn is_ordered(saga: &Saga, resolution: Resolution) -> bool {
+    let ordered = saga.resolution.as_ref();
+    ordered.is_some_and(|r| r.resolution == resolution)
 }
 
 fn prepare(saga: &Saga) -> Step {
@@ -373,25 +381,35 @@ pub(super) fn prepare_receive(saga: &Saga) -> Step {
     };
     Step::PrepareReceive {
         amount,
-        attempt: swaps_of(saga, Purpose::Receive),
+        attempt: u32::try_from(saga.swaps.len()).unwrap_or(u32::MAX),
     }
 }
 
-/// The fence that is prepared next: another range each time.
+/// The fence that is prepared next: another range each time, over the same coin. A fence that was
+/// refused could still win later; over another coin it would spend one that was let go.
 pub(super) fn prepare_fence(saga: &Saga) -> Step {
+    let mut fences = fences(saga).peekable();
+    let Some(first) = fences.peek().map(|s| s.prepared.clone()) else {
+        return Step::PrepareFence {
+            inputs: saga.send.clone(),
+            attempt: 0,
+        };
+    };
+    let same = saga.send.iter().filter(|c| first.inputs.contains(&c.y));
     Step::PrepareFence {
-        inputs: saga.send.clone(),
-        attempt: swaps_of(saga, Purpose::Fence),
+        inputs: same.cloned().collect(),
+        attempt: u32::try_from(fences.count()).unwrap_or(u32::MAX),
     }
 }
 
-fn swaps_of(saga: &Saga, purpose: Purpose) -> u32 {
-    let n = saga
+/// The fences over the melt's present coins; those of an earlier round had others.
+fn fences(saga: &Saga) -> impl Iterator<Item = &Swap> {
+    let ours = |y: &Y| saga.send.iter().any(|c| &c.y == y);
+    let fences = saga
         .swaps
         .iter()
-        .filter(|s| s.prepared.purpose == purpose)
-        .count();
-    u32::try_from(n).unwrap_or(u32::MAX)
+        .filter(|s| s.prepared.purpose == Purpose::Fence);
+    fences.filter(move |s| s.prepared.inputs.iter().any(ours))
 }
 
 fn fencing(saga: &Saga, fresh: bool) -> Step {
@@ -404,10 +422,7 @@ fn fencing(saga: &Saga, fresh: bool) -> Step {
 
 /// True when a fence over one of the melt's present inputs is through.
 pub fn fenced(saga: &Saga) -> bool {
-    let ours = |y: &Y| saga.send.iter().any(|c| &c.y == y);
-    saga.swaps.iter().any(|s| {
-        s.done && s.prepared.purpose == Purpose::Fence && s.prepared.inputs.iter().any(ours)
-    })
+    fences(saga).any(|s| s.done)
 }
 
 /// Everything worth asking in the present state.

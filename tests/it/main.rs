@@ -1,4 +1,18 @@
 //! The integration tests, one binary so that they link once: one module per component.
+
 #[macro_use]
 mod store_contract;
+
+mod saga_events;
+mod saga_fence;
+mod saga_fund;
+mod saga_kit;
+mod saga_settle;
+mod saga_swaps;
+mod saga_table;
+mod sim;
+mod store_mongo;
 mod store_sqlite;
+
+#[cfg(feature = "embedded-mint")]
+mod mint_cdk;

@@ -1,5 +1,8 @@
 //! The embedded store: the contract suite, and what only a file can show.
 
+mod crash;
+mod file;
+
 use meltd::store::sqlite::SqliteStore;
 
 use crate::store_contract::Fixture;

@@ -6,12 +6,13 @@
 //!
 //! | what came | trouble |
 //! |---|---|
-//! | `{code, detail}` with a code of NUT-00's list (10000 to 39999), below status 500 | `Refused` |
+//! | a 4xx with `{code, detail}` and a code of NUT-00's list (10000 to 39999) | `Refused` |
 //! | any other 4xx with a detail that says that a quote is not known | `Refused` |
 //! | status 429, whatever the body | `Unknown`, [`Code::MintRateLimited`] |
 //! | nothing within the time | `Unknown`, [`Code::MintSlow`] |
-//! | no connection, a broken one; 5xx, 408, 425, 3xx, 404, 405, 410; codes outside of the list (cdk's 50000) | `Unknown`, [`Code::MintUnreachable`] |
-//! | any other status; a body that does not parse or contradicts the request | `Unknown`, [`Code::MintNonsense`] |
+//! | no connection, or a broken one | `Unknown`, [`Code::MintUnreachable`] |
+//! | 5xx, 408, 425, 3xx, 404, 405, 410; codes outside of the list (50000) | the same |
+//! | any other status, an unreadable or wrong body | `Unknown`, [`Code::MintNonsense`] |
 //!
 //! "Unknown quote" has no code of its own: cdk sends 50000, which otherwise is an internal error of
 //! the mint, and other mints send no code or 0. It is told by its words, because a quote that the

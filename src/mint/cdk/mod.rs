@@ -12,7 +12,8 @@
 //!                              └─ token.rs     foreign tokens
 //! ```
 //!
-//! Each call makes exactly one request, with its own time limit. Two things are asked for besides,
+//! Each call makes exactly one request, with its own time limit (a minting makes a second one at
+//! older mints, which refuse the first for its signature). Two things are asked for besides,
 //! when they are not known yet: the list of keysets (kept for a minute) and the keys of a keyset
 //! (kept for ever). What a request needs is fetched before it is sent, so that its answer can be
 //! verified at once.
@@ -26,15 +27,13 @@ mod mints;
 mod outputs;
 mod requests;
 mod signatures;
+mod site;
 mod token;
 mod wire;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
-
-use ::cdk::mint_url::MintUrl;
 
 use crate::mint::keychain::Keychain;
 use crate::ports::{Invoice, Keyset, Mint, OpenedToken, SwapInputs, Wallet};
@@ -42,10 +41,10 @@ use crate::saga::code::Code;
 use crate::saga::ids::{Amount, Coin, Outputs, Range, SagaId, Signature, SignedCoin, Y};
 use crate::saga::step::{Change, MeltQuote, MeltWord, MintQuote, MintState, QuoteState, Trouble};
 
-use keys::KeyCache;
 pub use mints::Features;
 use requests::Request;
-use wire::Wire;
+use site::Site;
+pub use site::UrlError;
 
 /// How long an answer is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,24 +67,6 @@ impl Default for Timeouts {
     }
 }
 
-/// A configured mint URL that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct UrlError {
-    /// [`Code::ConfigInvalid`].
-    pub code: Code,
-    /// A sentence that names the URL.
-    pub message: String,
-}
-
-/// One mint, and what is known of it.
-#[derive(Debug)]
-struct Site {
-    wire: Wire,
-    keys: KeyCache,
-    features: mints::FeatureCache,
-}
-
 /// The configured mints. It holds the keychain, and derives secrets for the moment of a request.
 pub struct CdkMint {
     keychain: Keychain,
@@ -105,35 +86,15 @@ impl fmt::Debug for CdkMint {
     }
 }
 
-/// The canonical form of a mint URL, by cdk's rules: lower-case scheme and host, no slash at the
-/// end. It is part of every wallet seed.
-fn canonical_url(text: &str) -> Option<MintUrl> {
-    let url = MintUrl::from_str(text.trim()).ok()?;
-    let parsed = url.join_paths(&["v1"]).ok()?;
-    let web = matches!(parsed.scheme(), "http" | "https") && parsed.has_host();
-    let plain = parsed.query().is_none() && parsed.fragment().is_none();
-    (web && plain && parsed.username().is_empty() && parsed.password().is_none()).then_some(url)
-}
-
 impl CdkMint {
     /// An adapter for these mints and no others. Nothing is sent yet.
     pub fn new(keychain: Keychain, urls: &[String], timeouts: Timeouts) -> Result<Self, UrlError> {
         let mut sites = HashMap::new();
         let mut first = None;
         for text in urls {
-            let url = canonical_url(text).ok_or_else(|| UrlError {
-                code: Code::ConfigInvalid,
-                message: format!(
-                    "{text} is not a mint's URL: give one like https://mint.example.com"
-                ),
-            })?;
-            let site = Site {
-                wire: Wire::new(url.clone()),
-                keys: KeyCache::default(),
-                features: mints::FeatureCache::default(),
-            };
+            let url = site::canonical(text).ok_or_else(|| UrlError::of(text))?;
             first.get_or_insert_with(|| url.to_string());
-            sites.insert(url.to_string(), site);
+            sites.insert(url.to_string(), Site::new(url));
         }
         Ok(Self {
             keychain,
@@ -154,7 +115,7 @@ impl Mint for CdkMint {
         let Some(text) = mint_url else {
             return self.first.clone();
         };
-        let url = canonical_url(text)?.to_string();
+        let url = site::canonical(text)?.to_string();
         self.sites.contains_key(&url).then_some(url)
     }
 

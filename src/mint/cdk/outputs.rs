@@ -90,3 +90,65 @@ fn proof(seed: &WalletSeed, coin: &Coin, signature: &Signature) -> Result<Proof,
     let amount: Amount = coin.amount;
     Ok(Proof::new(amount.into(), keyset, secret, c))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::saga::code::Code;
+
+    /// NUT-13's test vectors: the seed of "half depart obvious quality work element tank gorilla
+    /// view sugar picture humble". If this fails, stored coins would become unspendable.
+    const SEED: &str = "dd44ee516b0647e80b488e8dcc56d736a148f15276bef588b37057476d4b2b25\
+                        780d3688a32b37353d6995997842c0fd8b412475c891c16310471fbc86dcbda8";
+
+    fn seed() -> WalletSeed {
+        hex::decode(SEED).unwrap().try_into().unwrap()
+    }
+
+    fn range(keyset: &str, start: u32, count: u32) -> Range {
+        Range {
+            keyset: KeysetId::new(keyset),
+            start,
+            count,
+        }
+    }
+
+    #[test]
+    fn secrets_and_blinding_factors_never_change() {
+        let table = [
+            (
+                "009a1f293253e41e",
+                "8f2b39e8e594a4056eb1e6dbb4b0c38ef13b1b2c751f64f810ec04ee35b77270",
+                "967d5232515e10b81ff226ecf5a9e2e2aff92d66ebc3edf0987eb56357fd6248",
+            ),
+            (
+                "012e23479a0029432eaad0d2040c09be53bab592d5cbf1d55e0dd26c9495951b30",
+                "3a6423fe56abd5e74ec9d22a91ee110cd2ce45a7039901439d62e5534d3438c1",
+                "c4b8412ee644067007423480c9e556385b71ffdff0f340bc16a95c0534fe0e01",
+            ),
+        ];
+        for (keyset, secret, blinding) in table {
+            let derived = blanks(&seed(), &range(keyset, 0, 2)).unwrap();
+            assert_eq!(derived.len(), 2);
+            let second = &derived[1];
+            assert_eq!(second.counter, 1);
+            assert_eq!(second.secret.to_string(), secret);
+            assert_eq!(second.blinding.to_secret_hex(), blinding);
+            let alone = blanks(&seed(), &range(keyset, 1, 1)).unwrap();
+            assert_eq!(alone[0].message, second.message);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_derived_is_a_damaged_row() {
+        let wrong = [
+            range("nonsense", 0, 1),
+            range("009a1f293253e41e", u32::MAX, 1),
+            range("009a1f293253e41e", 1 << 31, 1),
+        ];
+        for range in wrong {
+            let trouble = blanks(&seed(), &range).err().unwrap();
+            assert_eq!(trouble.explain().0, Code::SeedFileInvalid);
+        }
+    }
+}

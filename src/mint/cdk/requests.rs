@@ -2,6 +2,7 @@
 //! Melts are in `melts.rs`, mintings in `mints.rs`.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use zeroize::Zeroizing;
 use super::answers::{Restored, Signed, States};
 use super::keys::Keyring;
 use super::outputs::{self, WalletSeed};
-use super::{CdkMint, Site, Timeouts, errors, signatures, token};
+use super::site::Site;
+use super::{CdkMint, Timeouts, errors, signatures, token};
 use crate::ports::{Keyset, OpenedToken, SwapInputs, Wallet};
 use crate::saga::code::Code;
 use crate::saga::ids::{KeysetId, Outputs, Range, SagaId, SignedCoin, Y};
@@ -198,10 +200,9 @@ pub(super) async fn open_token(
     let (proofs, unit) = read.proofs(&list)?;
     let mut keyrings: HashMap<Id, Arc<Keyring>> = HashMap::new();
     for proof in &proofs {
-        if !keyrings.contains_key(&proof.keyset_id) {
+        if let Entry::Vacant(vacant) = keyrings.entry(proof.keyset_id) {
             let keyring = site.keys.keyring(&site.wire, proof.keyset_id, &unit, ask);
-            let keyring = keyring.await.map_err(|trouble| trouble.explain())?;
-            keyrings.insert(proof.keyset_id, keyring);
+            vacant.insert(keyring.await.map_err(|trouble| trouble.explain())?);
         }
     }
     let keyring_of = |proof: &Proof| keyrings.get(&proof.keyset_id).cloned();

@@ -86,6 +86,14 @@ fn sealed_text_opens_only_for_its_own_row_and_seed() {
 }
 
 #[test]
+fn text_that_was_sealed_once_opens_for_ever() {
+    const SEALED: &str = "v1:b141f25c851013f1c9349275fc652dab4ea9fac583c90baac6ef3ef2e\
+        b7e2247e905c2b9218d3856ad6c97a1e94d71e6";
+    let opened = counting().open("sagas", &saga(), SEALED).unwrap();
+    assert_eq!(opened.as_slice(), b"[proofs]");
+}
+
+#[test]
 fn debug_prints_nothing_secret() {
     let text = format!("{:?}", Keychain::from_seed([0xab; 64]));
     assert_eq!(text, "Keychain(…)");

@@ -14,7 +14,7 @@ use super::super::ids::{self, Amount, Coin};
 use super::super::proofs::{Token, TransactionType};
 use super::super::state::Saga;
 use super::super::step::{Change, Evidence};
-use super::{Decision, swap};
+use super::{Ctx, Decision, swap};
 
 /// True only if SHA-256 of the preimage is the payment hash. Mints also give empty or made-up
 /// preimages: then the payment is claimed, not proven.
@@ -93,6 +93,7 @@ fn settlement(saga: &Saga, sent: &ProofsSent, change: Change) -> Vec<Entry> {
         input_fee: sent.input_fee,
         fee_paid: fee_paid.unwrap_or(0),
         change_owed,
+        change_open: sent.blanks.is_some() && coins.is_empty() && bad == 0,
         violations,
         atomic_result: atomic_result(saga, sent, &coins),
         change: coins,
@@ -135,8 +136,12 @@ fn atomic_result(saga: &Saga, sent: &ProofsSent, change: &[Coin]) -> AtomicResul
     result
 }
 
-/// Settled with change owed: what has come since, if anything.
-pub(super) fn collect(saga: &Saga, evidence: Evidence) -> Decision {
+/// Settled with change owed, or with none heard of: what has come since, if anything. What is owed
+/// is asked for without end; what was never promised, only `looks_max` times.
+pub(super) fn collect(saga: &Saga, evidence: Evidence, ctx: &Ctx) -> Decision {
+    let Some(sent) = &saga.sent else {
+        return Decision::later("nothing was sent");
+    };
     let found = evidence.change.unwrap_or_default();
     let known = |c: &Coin| saga.change.iter().any(|have| have.y == c.y);
     let fresh: Vec<_> = found
@@ -144,9 +149,10 @@ pub(super) fn collect(saga: &Saga, evidence: Evidence) -> Decision {
         .into_iter()
         .filter(|c| !known(&c.coin))
         .collect();
-    let (Some(sent), false) = (&saga.sent, fresh.is_empty()) else {
+    let gives_up = saga.change_owed == 0 && ctx.tries >= ctx.limits.looks_max;
+    if fresh.is_empty() && !gives_up {
         return Decision::later("settled; the mint still owes change");
-    };
+    }
     let (change, private) = swap::split_signatures(fresh);
     let all = saga.change.iter().chain(&change).map(|c| c.amount);
     let got = ids::sum(all).unwrap_or(Amount::MAX);
@@ -160,6 +166,7 @@ pub(super) fn collect(saga: &Saga, evidence: Evidence) -> Decision {
     let event = Event::ChangeCollected(ChangeCollected {
         change,
         change_owed,
+        change_open: false,
         fee_paid,
     });
     Decision::events([Entry { event, private }])

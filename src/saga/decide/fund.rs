@@ -151,6 +151,13 @@ pub(super) fn receive_prepared(
         return Decision::next();
     };
     let outputs = match answer {
+        // A swap without outputs would give the token away.
+        Ok(outputs) if outputs.amounts.is_empty() && saga.swaps.is_empty() => {
+            let (amount, fee) = (command.amount, command.input_fee);
+            let reason = format!("the token is worth {amount}, and swapping it costs {fee}");
+            let code = Code::TokenTooSmall;
+            return Decision::event(Event::Rejected(Rejected { code, reason }));
+        }
         Ok(outputs) => outputs,
         Err(trouble) if saga.swaps.is_empty() => {
             return melt::reject_or_later(saga, &trouble, ctx);

@@ -10,8 +10,8 @@ use super::super::ids::Range;
 use super::super::proofs::ProofState;
 use super::super::state::{Saga, State};
 use super::super::step::{
-    Evidence, Inquiry, MeltQuote, MeltWord, MintState, QuoteState, Step, Trouble, inquiry,
-    prepare_fence, release_ordered,
+    Evidence, Inquiry, MeltQuote, MeltWord, MintState, QuoteState, Step, Trouble, fenced, inquiry,
+    paid_ordered, prepare_fence, release_ordered,
 };
 use super::super::{ids, quote};
 use super::{Ctx, Decision, Inputs, commit, contradiction, is_over, swap};
@@ -79,6 +79,9 @@ pub(super) fn quoted(saga: &Saga, answer: Result<MeltQuote, Trouble>, ctx: &Ctx)
     let Command::Melt(command) = &saga.adoption.command else {
         return Decision::next();
     };
+    if let Some(end) = called_off(saga) {
+        return end;
+    }
     let quote = match answer {
         Ok(quote) => quote,
         Err(trouble) => return reject_or_later(saga, &trouble, ctx),
@@ -120,9 +123,32 @@ pub(super) fn prepared(saga: &Saga, blanks: Option<Range>, ctx: &Ctx) -> Decisio
     }))
 }
 
+/// True when a saga whose coins are let go ends with that: it was planned again as often as it may
+/// be, its time is over, or an operator ordered it.
+pub(super) fn no_new_plan(saga: &Saga, ctx: &Ctx) -> bool {
+    saga.replans >= ctx.limits.replans_max || is_over(saga, ctx.now) || release_ordered(saga)
+}
+
+/// What an operator's order to let the coins go means while nothing was sent.
+const ORDERED: &str = "an operator ordered the release before anything was sent";
+
+/// Nothing is reserved yet, and an operator ordered the release.
+pub(super) fn called_off(saga: &Saga) -> Option<Decision> {
+    release_ordered(saga).then(|| {
+        Decision::event(Event::Rejected(Rejected {
+            code: Code::PaymentFailed,
+            reason: ORDERED.to_owned(),
+        }))
+    })
+}
+
 /// Before the first post, time still counts: reserved coins go back when the command's or the
-/// quote's time is over.
+/// quote's time is over, or when an operator says so.
 pub(super) fn too_late(saga: &Saga, ctx: &Ctx) -> Option<Decision> {
+    if release_ordered(saga) {
+        let (from, code) = (ProofState::Reserved, Code::PaymentFailed);
+        return Some(release(saga, from, code, ORDERED, true));
+    }
     let expires = saga.quote.as_ref().and_then(|q| q.expires_at);
     if is_over(saga, ctx.now) {
         let reason = "the time to start this payment was over before anything was sent";
@@ -205,7 +231,7 @@ pub(super) fn posted(saga: &Saga, answer: Result<MeltWord, Trouble>) -> Decision
 
 /// 11001 spent, 11002 pending, 20005 quote pending, 20006 already paid or pending: these say that
 /// another post of the same request, perhaps our own, is ahead. They are not even evidence.
-fn is_under_way(refusal: &Refusal) -> bool {
+pub(super) fn is_under_way(refusal: &Refusal) -> bool {
     matches!(refusal.mint_code, Some(11001 | 11002 | 20005 | 20006))
 }
 
@@ -251,6 +277,8 @@ fn spent(saga: &Saga, evidence: Evidence, exhausted: bool, ctx: &Ctx) -> Decisio
         Some(Ok(word)) if word.state == QuoteState::Pending => {
             Decision::later("the inputs are spent and the quote is still pending")
         }
+        // What the mint does not say, an operator has found out.
+        _ if exhausted && paid_ordered(saga) => commit::paid(saga, None, evidence.change),
         Some(Ok(_)) | Some(Err(Trouble::Refused(_))) | None if exhausted => contradiction(
             saga,
             Code::SpentButUnpaid,
@@ -320,6 +348,9 @@ pub(super) fn fence_evidence(
     evidence: Evidence,
     ctx: &Ctx,
 ) -> Decision {
+    if fenced(saga) {
+        return Decision::later("fenced; the other coins are let go when the saga is resumed");
+    }
     let found = swap::found(saga, inquiry, &evidence, Purpose::Fence);
     if let Some((swap, coins)) = found {
         let won = swap
@@ -328,6 +359,9 @@ pub(super) fn fence_evidence(
             .all(|y| state_of(inquiry, &evidence, y) == Some(MintState::Spent));
         if won {
             return Decision::events([swap::done(&swap, coins)]);
+        }
+        if evidence.states.is_err() {
+            return Decision::later("the fence is signed; the inputs' states are not told");
         }
         return contradiction(
             saga,
@@ -393,10 +427,7 @@ fn state_of(inquiry: &Inquiry, evidence: &Evidence, y: &ids::Y) -> Option<MintSt
 /// The fence is through, so the late melt can only bounce: the other coins go back unchanged.
 pub(super) fn release_rest(saga: &Saga, ctx: &Ctx) -> Decision {
     let refusal = saga.refusal.as_ref();
-    let replan = refusal.is_some_and(is_worth_a_new_plan)
-        && saga.replans < ctx.limits.replans_max
-        && !is_over(saga, ctx.now)
-        && !release_ordered(saga);
+    let replan = refusal.is_some_and(is_worth_a_new_plan) && !no_new_plan(saga, ctx);
     let reason = match refusal {
         Some(refusal) => format!(
             "{}; fenced, so it can never be paid later",

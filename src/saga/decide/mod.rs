@@ -27,6 +27,8 @@ pub struct Limits {
     pub ranges_max: u32,
     /// Times a saga is planned again.
     pub replans_max: u32,
+    /// Looks for change that was never promised, after a settlement without any.
+    pub looks_max: u32,
     /// Passes that a contradiction must survive before the saga is parked.
     pub contradictions_max: u32,
 }
@@ -34,11 +36,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         // Three posts: a lost request and a lost answer are both survived; more only adds load.
+        // Eight looks: about two minutes, longer than any mint takes between PAID and change.
         // Five ranges: each needs a refusal of its own, which no honest mint gives twice.
         Limits {
             posts_max: 3,
             ranges_max: 5,
             replans_max: 1,
+            looks_max: 8,
             contradictions_max: 5,
         }
     }
@@ -131,7 +135,7 @@ pub fn decide(saga: &Saga, step: &Step, seen: Seen, ctx: &Ctx) -> Decision {
             State::Sent | State::Paid => melt::evidence(saga, evidence, ctx),
             State::Fencing => melt::fence_evidence(saga, inquiry, evidence, ctx),
             State::Swapping => swap::evidence(saga, inquiry, evidence, ctx),
-            State::Owing => commit::collect(saga, evidence),
+            State::Owing => commit::collect(saga, evidence, ctx),
             State::Issuing => fund::evidence(saga, inquiry, evidence, ctx),
             other => Decision::later(format!("nothing is asked in state {}", other.as_str())),
         },

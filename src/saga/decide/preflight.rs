@@ -60,6 +60,9 @@ pub fn policy(saga: &Saga) -> Policy {
 }
 
 pub(super) fn checked(answer: Result<Preflight, Trouble>, saga: &Saga, ctx: &Ctx) -> Decision {
+    if let Some(end) = melt::called_off(saga) {
+        return end;
+    }
     let seen = match answer {
         Ok(seen) => seen,
         Err(trouble) => return melt::reject_or_later(saga, &trouble, ctx),

@@ -108,7 +108,8 @@ pub(super) fn split_signatures(coins: Vec<SignedCoin>) -> (Vec<ids::Coin>, Priva
     )
 }
 
-/// The first open swap of this purpose whose outputs NUT-09 returned, complete.
+/// The first open swap of this purpose, over inputs that were asked for, whose outputs NUT-09
+/// returned, complete. Ranges of an earlier round, over other coins, say nothing of this one.
 pub(super) fn found(
     saga: &Saga,
     inquiry: &Inquiry,
@@ -118,8 +119,10 @@ pub(super) fn found(
     let open = saga
         .swaps
         .iter()
-        .filter(|s| !s.done && s.prepared.purpose == purpose);
-    open.map(|s| &s.prepared).find_map(|swap| {
+        .filter(|s| !s.done && s.prepared.purpose == purpose)
+        .map(|s| &s.prepared)
+        .filter(|swap| swap.inputs.iter().all(|y| inquiry.ys.contains(y)));
+    open.into_iter().find_map(|swap| {
         let at = inquiry.outputs.iter().position(|o| o == &swap.outputs)?;
         let coins = evidence.restored.get(at)?.as_ref().ok()?;
         let whole = coins.len() == swap.outputs.amounts.len();
@@ -135,6 +138,13 @@ pub(super) fn evidence(saga: &Saga, inquiry: &Inquiry, evidence: Evidence, ctx: 
     let inputs = Inputs::of(&evidence);
     if let Some((won, coins)) = found(saga, inquiry, &evidence, swap.purpose) {
         return match inputs {
+            // Its amounts are an earlier plan's: they are not what this plan sends.
+            Inputs::Spent if swap.purpose == Purpose::Plan && won != swap => contradiction(
+                saga,
+                Code::ProofStateInconsistency,
+                "an earlier swap of this melt has won: restore the wallet to get its outputs",
+                ctx,
+            ),
             Inputs::Spent => finished(saga, &won, coins),
             Inputs::Unknown => Decision::later("the outputs are signed; the inputs are not told"),
             Inputs::Unspent | Inputs::Pending | Inputs::Mixed => contradiction(
@@ -168,6 +178,10 @@ fn again(saga: &Saga, swap: &SwapPrepared, ctx: &Ctx) -> Decision {
     let Some(refusal) = &ctx.refused else {
         return Decision::go(Step::PostSwap(swap.clone()));
     };
+    // Another post of this very swap is, or was, at the mint and may still win: nothing is freed.
+    if melt::is_under_way(refusal) {
+        return Decision::later(refusal.explain());
+    }
     // 11003: the outputs were signed before; 12001…12003: their keyset no longer signs.
     let other_range = matches!(refusal.mint_code, Some(11003 | 12001..=12003));
     match swap.purpose {
@@ -176,7 +190,7 @@ fn again(saga: &Saga, swap: &SwapPrepared, ctx: &Ctx) -> Decision {
         }
         Purpose::Receive => reject(Code::MintRefused, &refusal.explain()),
         Purpose::Plan | Purpose::Fence => {
-            let is_final = saga.replans >= ctx.limits.replans_max;
+            let is_final = melt::no_new_plan(saga, ctx);
             let reason = refusal.explain();
             melt::release(
                 saga,
@@ -192,16 +206,21 @@ fn again(saga: &Saga, swap: &SwapPrepared, ctx: &Ctx) -> Decision {
 /// The inputs are gone and none of our outputs was signed: somebody else spent them. A plan's
 /// coins are let go, and the next pre-flight corrects them one by one.
 fn gone(saga: &Saga, swap: &SwapPrepared, ctx: &Ctx) -> Decision {
+    // Unless it refused, our own post may be what spent them: the signatures can show later.
+    let is_refused = swap.purpose == Purpose::Receive && ctx.refused.is_some();
+    if !is_refused && ctx.tries < ctx.limits.contradictions_max {
+        return Decision::later("the inputs are spent, but none of our outputs is signed");
+    }
     if swap.purpose == Purpose::Receive {
         return reject(
             Code::TokenSpent,
             "the mint says that the token was already spent",
         );
     }
-    if ctx.tries < ctx.limits.contradictions_max {
-        return Decision::later("the inputs are spent, but none of our outputs is signed");
+    if saga.parked.is_some() {
+        return Decision::later("parked: the melt is not planned again");
     }
-    let is_final = saga.replans >= ctx.limits.replans_max;
+    let is_final = melt::no_new_plan(saga, ctx);
     let reason = "coins of this wallet were spent elsewhere";
     melt::release(
         saga,

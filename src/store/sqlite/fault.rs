@@ -24,7 +24,10 @@ impl From<Error> for StoreError {
                 | ErrorCode::OperationInterrupted
                 | ErrorCode::PermissionDenied,
             ) => StoreError::Unavailable(why),
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            Some(ErrorCode::NotADatabase) => StoreError::Unusable(format!(
+                "the file is not a meltd store: name another file in MELTD_STORE ({why})"
+            )),
+            Some(ErrorCode::DatabaseCorrupt) => {
                 StoreError::Unusable(format!("the file is damaged: restore a backup ({why})"))
             }
             Some(ErrorCode::ReadOnly) => StoreError::Unusable(format!(

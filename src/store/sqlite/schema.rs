@@ -108,25 +108,25 @@ fn write_ahead_log(conn: &Connection) -> Result<String, StoreError> {
 /// True for a new file; an error for one that is not ours, or newer than this program.
 fn is_empty(conn: &Connection, path: &Path) -> Result<bool, StoreError> {
     let path = path.display();
-    let tables: rusqlite::Result<u32> =
-        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0));
+    let tables: u32 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 {
+        return Ok(true);
+    }
     let foreign = || {
         StoreError::Unusable(format!(
             "{path} is not a meltd store: name another file in MELTD_STORE"
         ))
     };
-    match tables {
-        Ok(0) => return Ok(true),
-        Ok(_) => {}
-        Err(e) if e.sqlite_error_code() == Some(ErrorCode::NotADatabase) => return Err(foreign()),
-        Err(e) => return Err(e.into()),
-    }
     let version: Option<String> = conn
         .query_row("SELECT value FROM meta WHERE key = 'schema'", [], |row| {
             row.get(0)
         })
         .optional()
-        .map_err(|_| foreign())?;
+        .map_err(|e| match e.sqlite_error_code() {
+            // There is no such table.
+            Some(ErrorCode::Unknown) => foreign(),
+            _ => e.into(),
+        })?;
     match version.and_then(|text| text.parse::<u32>().ok()) {
         Some(VERSION) => Ok(false),
         Some(newer) => Err(StoreError::Unusable(format!(

@@ -98,6 +98,21 @@ pub(crate) async fn the_old_holder_can_neither_renew_nor_release<F: Fixture>(f: 
     store.release(&taken, OWNER, later).await.unwrap();
     assert_eq!(before, snapshot(&*store).await);
     store.renew(&taken, OTHER, LONG).await.unwrap();
+
+    // One worker, two tasks: the name is the same, so the fence alone tells them apart.
+    let twice = mint(&alice);
+    let old = adopt_for(&*store, &twice, OVER).await;
+    let taken = store.lease(&twice.id, OWNER, LONG).await.unwrap().unwrap();
+    let before = snapshot(&*store).await;
+    assert_eq!(
+        store.renew(&old, OWNER, LONG).await,
+        Err(StoreError::Reload)
+    );
+    store.release(&old, OWNER, None).await.unwrap();
+    let later = Some((LONG, "too late".to_owned()));
+    store.release(&old, OWNER, later).await.unwrap();
+    assert_eq!(before, snapshot(&*store).await);
+    store.renew(&taken, OWNER, LONG).await.unwrap();
 }
 
 /// Invariant: a released saga can be driven at once by anybody, under the next fence.

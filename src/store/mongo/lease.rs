@@ -1,0 +1,128 @@
+//! Leases and the due scan, both by the server's clock: no client's clock is asked, so two
+//! machines with different ideas of the time still agree on who may drive a saga.
+
+use std::time::Duration;
+
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::ReturnDocument;
+use serde::Deserialize;
+
+use super::Db;
+use super::fault::{damaged, store_error};
+use super::query::collect;
+use crate::ports::{Lease, StoreError};
+use crate::saga::ids::SagaId;
+use crate::saga::state::Status;
+
+/// Every status; the first three are what recovery looks for.
+pub(super) const STATUSES: [Status; 4] =
+    [Status::Active, Status::Owing, Status::Parked, Status::Done];
+
+/// The server's clock and a while.
+pub(super) fn after(wait: Duration) -> Document {
+    // Longer than the server's dates reach means the same as 2^40 ms, 34 years.
+    let ms = i64::try_from(wait.as_millis()).map_or(1 << 40, |ms| ms.min(1 << 40));
+    doc! { "$add": ["$$NOW", ms] }
+}
+
+/// A lease that nobody holds: none, or over. A missing date sorts before every date.
+fn free() -> Document {
+    doc! { "$lte": ["$lease_until", "$$NOW"] }
+}
+
+fn held(lease: &Lease, owner: &str) -> Result<Document, StoreError> {
+    let fence = super::rows::stored(lease.fence, "fence")?;
+    Ok(doc! { "_id": lease.saga.as_str(), "fence": fence, "lease_owner": owner })
+}
+
+/// Takes the lease if it is free or over.
+pub(super) async fn take(
+    db: Db,
+    saga: SagaId,
+    owner: String,
+    ttl: Duration,
+) -> Result<Option<Lease>, StoreError> {
+    #[derive(Deserialize)]
+    struct Fence {
+        fence: i64,
+    }
+    let taken = doc! { "$set": {
+        "fence": { "$add": ["$fence", 1i64] },
+        "lease_owner": { "$literal": owner },
+        "lease_until": after(ttl),
+    } };
+    let sagas = db.sagas::<Fence>();
+    let wanted = doc! { "_id": saga.as_str(), "$expr": free() };
+    let found = sagas
+        .find_one_and_update(wanted, vec![taken])
+        .projection(doc! { "fence": 1 })
+        .return_document(ReturnDocument::After);
+    let Some(after) = found.await.map_err(store_error)? else {
+        return Ok(None);
+    };
+    let fence = u64::try_from(after.fence).map_err(|_| damaged("fence", saga.as_str()))?;
+    Ok(Some(Lease { saga, fence }))
+}
+
+/// Prolongs a lease that nobody else has taken meanwhile.
+pub(super) async fn renew(
+    db: Db,
+    lease: Lease,
+    owner: String,
+    ttl: Duration,
+) -> Result<(), StoreError> {
+    let longer = doc! { "$set": { "lease_until": after(ttl) } };
+    let sagas = db.sagas::<Document>();
+    let done = sagas.update_one(held(&lease, &owner)?, vec![longer]).await;
+    match done.map_err(store_error)?.matched_count {
+        0 => Err(StoreError::Reload),
+        _ => Ok(()),
+    }
+}
+
+/// Ends a lease; `later` puts the saga off.
+pub(super) async fn release(
+    db: Db,
+    lease: Lease,
+    owner: String,
+    later: Option<(Duration, String)>,
+) -> Result<(), StoreError> {
+    let mut fields = doc! { "lease_owner": Bson::Null, "lease_until": Bson::Null };
+    if let Some((wait, why)) = later {
+        let done = doc! { "$eq": ["$status", Status::Done.as_str()] };
+        fields.extend(doc! {
+            "attempts": { "$add": ["$attempts", 1i64] },
+            "next_attempt_at": { "$cond": [done, Bson::Null, after(wait)] },
+            "last_error": { "$literal": why },
+            "updated_at": "$$NOW",
+        });
+    }
+    let sagas = db.sagas::<Document>();
+    let ended = sagas.update_one(held(&lease, &owner)?, vec![doc! { "$set": fields }]);
+    ended.await.map(|_| ()).map_err(store_error)
+}
+
+/// Sagas to be driven, oldest due first.
+pub(super) async fn due(db: Db, limit: u32) -> Result<Vec<SagaId>, StoreError> {
+    #[derive(Deserialize)]
+    struct Id {
+        #[serde(rename = "_id")]
+        id: String,
+    }
+    // The server takes a limit of 0 for "no limit".
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let open = STATUSES.into_iter().filter(|s| *s != Status::Done);
+    let open: Vec<_> = open.map(Status::as_str).collect();
+    let now = doc! { "$lte": ["$next_attempt_at", "$$NOW"] };
+    let wanted = doc! { "status": { "$in": open }, "$expr": { "$and": [now, free()] } };
+    let sagas = db.sagas::<Id>();
+    let found = sagas
+        .find(wanted)
+        .sort(doc! { "next_attempt_at": 1, "_id": 1 })
+        .projection(doc! { "_id": 1 })
+        .limit(i64::from(limit));
+    let found: Vec<Id> = collect(found.await).await?;
+    Ok(found.into_iter().map(|row| SagaId::new(row.id)).collect())
+}

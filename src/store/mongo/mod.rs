@@ -1,0 +1,237 @@
+//! The MongoDB store: the reference implementation of [`Store`].
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `connect` | client options, and the refusal of servers without transactions |
+//! | `schema`, `rows` | collections, validators, indexes; documents to our types and back |
+//! | `plan`, `commit`, `transact`, `settle` | `append`: what to write, who writes it with whom, one transaction, and what to do when it did not go as planned |
+//! | `adopt`, `lease`, `wallets`, `query` | everything else, one write or one read each |
+//! | `fault` | driver errors in the caller's words |
+//!
+//! It never retries on the strength of an error's text, never reads the clock of this machine into
+//! a document, and never says `Ok` for a write that is not on a majority's journal.
+
+mod adopt;
+mod commit;
+mod connect;
+mod fault;
+mod lease;
+mod plan;
+mod query;
+mod rows;
+mod schema;
+mod settle;
+mod transact;
+mod wallets;
+
+use std::future::Future;
+use std::time::Duration;
+
+use mongodb::{Client, Collection, Database};
+
+use self::commit::Committers;
+use crate::ports::{
+    Adopted, Append, Head, HeadFilter, Lease, Loaded, NewSaga, OutboxRow, ProofRow, Store,
+    StoreError, Wallet,
+};
+use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
+use crate::saga::proofs::ProofState;
+
+/// How long a caller waits for any one call. The driver's own retries block for a whole fail-over
+/// (11 s was measured with default timeouts), and a caller must be free to go on before that.
+const CALL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a clean close waits for work in hand before it cuts the connections.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The MongoDB store.
+pub struct MongoStore {
+    db: Db,
+    committers: Committers,
+}
+
+impl MongoStore {
+    /// Connects, checks the server, creates what is missing and starts the committers. The
+    /// database is the one that the URI names, or `meltd`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] when the server has no transactions (the text then begins with
+    /// `STORE_NO_REPLICA_SET`) or the URI cannot be read; [`StoreError::Unavailable`] when nobody
+    /// answers.
+    pub async fn connect(uri: &str) -> Result<Self, StoreError> {
+        let db = connect::open(uri).await?;
+        let ready = db.clone();
+        bounded(async move { schema::prepare(&ready).await }).await?;
+        let committers = Committers::start(&db);
+        Ok(MongoStore { db, committers })
+    }
+
+    /// Finishes the appends that wait, then closes the connections. Calls after it fail.
+    pub async fn shutdown(&self) {
+        let work = async {
+            self.committers.stop().await;
+            self.db.client.clone().shutdown().await;
+        };
+        if tokio::time::timeout(CLOSE_DEADLINE, work).await.is_err() {
+            let client = self.db.client.clone();
+            client.shutdown().immediate(true).await;
+        }
+    }
+}
+
+/// The database and its collections, under the names that DESIGN gives them.
+#[derive(Clone)]
+struct Db {
+    client: Client,
+    database: Database,
+}
+
+impl Db {
+    fn sagas<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::SAGAS)
+    }
+
+    fn events<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::EVENTS)
+    }
+
+    fn outbox<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::OUTBOX)
+    }
+
+    fn proofs<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::PROOFS)
+    }
+
+    fn wallets<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::WALLETS)
+    }
+}
+
+/// Runs a call to its end in a task of its own and stops waiting for it at the deadline: the
+/// driver's futures must not be dropped half-way, so the task goes on and only the caller leaves.
+async fn bounded<T, F>(call: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, StoreError>> + Send + 'static,
+{
+    match tokio::time::timeout(CALL_DEADLINE, tokio::spawn(call)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(StoreError::Unavailable("the call was stopped".to_owned())),
+        Err(_) => Err(late()),
+    }
+}
+
+fn late() -> StoreError {
+    StoreError::Unavailable(format!("no answer in {} s", CALL_DEADLINE.as_secs()))
+}
+
+impl Store for MongoStore {
+    async fn wallet(&self, npub: &str, mint_url: &str, unit: &str) -> Result<Wallet, StoreError> {
+        let key = [npub, mint_url, unit].map(str::to_owned);
+        bounded(wallets::get_or_create(self.db.clone(), key)).await
+    }
+
+    async fn wallets(&self, npub: Option<&str>) -> Result<Vec<Wallet>, StoreError> {
+        bounded(wallets::list(self.db.clone(), npub.map(str::to_owned))).await
+    }
+
+    async fn adopt(&self, new: NewSaga, owner: &str, ttl: Duration) -> Result<Adopted, StoreError> {
+        bounded(adopt::adopt(self.db.clone(), new, owner.to_owned(), ttl)).await
+    }
+
+    async fn load(&self, saga: &SagaId) -> Result<Option<Loaded>, StoreError> {
+        bounded(query::load(self.db.clone(), saga.clone())).await
+    }
+
+    async fn append(&self, append: Append) -> Result<(), StoreError> {
+        self.committers.append(append).await
+    }
+
+    async fn lease(
+        &self,
+        saga: &SagaId,
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        let (saga, owner) = (saga.clone(), owner.to_owned());
+        bounded(lease::take(self.db.clone(), saga, owner, ttl)).await
+    }
+
+    async fn renew(&self, lease: &Lease, owner: &str, ttl: Duration) -> Result<(), StoreError> {
+        let (lease, owner) = (lease.clone(), owner.to_owned());
+        bounded(lease::renew(self.db.clone(), lease, owner, ttl)).await
+    }
+
+    async fn release(
+        &self,
+        lease: &Lease,
+        owner: &str,
+        later: Option<(Duration, String)>,
+    ) -> Result<(), StoreError> {
+        let (lease, owner) = (lease.clone(), owner.to_owned());
+        bounded(lease::release(self.db.clone(), lease, owner, later)).await
+    }
+
+    async fn due(&self, limit: u32) -> Result<Vec<SagaId>, StoreError> {
+        bounded(lease::due(self.db.clone(), limit)).await
+    }
+
+    async fn heads(&self, filter: HeadFilter) -> Result<Vec<Head>, StoreError> {
+        bounded(query::heads(self.db.clone(), filter)).await
+    }
+
+    async fn proofs(
+        &self,
+        wallet: &WalletId,
+        states: &[ProofState],
+    ) -> Result<Vec<ProofRow>, StoreError> {
+        bounded(query::proofs(
+            self.db.clone(),
+            wallet.clone(),
+            states.to_vec(),
+        ))
+        .await
+    }
+
+    async fn proofs_by_y(&self, ys: &[Y]) -> Result<Vec<ProofRow>, StoreError> {
+        bounded(query::proofs_by_y(self.db.clone(), ys.to_vec())).await
+    }
+
+    async fn take_counters(
+        &self,
+        wallet: &WalletId,
+        keyset: &KeysetId,
+        count: u32,
+    ) -> Result<u32, StoreError> {
+        let (wallet, keyset) = (wallet.clone(), keyset.clone());
+        bounded(wallets::take_counters(
+            self.db.clone(),
+            wallet,
+            keyset,
+            count,
+        ))
+        .await
+    }
+
+    async fn counters(&self, wallet: &WalletId) -> Result<Vec<(KeysetId, u32)>, StoreError> {
+        bounded(wallets::counters(self.db.clone(), wallet.clone())).await
+    }
+
+    async fn outbox(&self, after: Option<&str>, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
+        bounded(query::outbox(
+            self.db.clone(),
+            after.map(str::to_owned),
+            limit,
+        ))
+        .await
+    }
+
+    async fn outbox_delete(&self, ids: &[String]) -> Result<(), StoreError> {
+        bounded(query::outbox_delete(self.db.clone(), ids.to_vec())).await
+    }
+
+    async fn dump(&self) -> Result<Vec<String>, StoreError> {
+        bounded(query::dump(self.db.clone())).await
+    }
+}

@@ -1,0 +1,257 @@
+//! Collections, validators and indexes. Safe to run at every start, beside other processes.
+
+use futures::TryStreamExt;
+use mongodb::IndexModel;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::IndexOptions;
+
+use super::Db;
+use super::fault::{codes, store_error};
+use crate::ports::StoreError;
+use crate::saga::command::Kind;
+use crate::saga::proofs::{ProofState, TransactionType};
+use crate::saga::state::{State, Status};
+
+pub(super) const SAGAS: &str = "sagas";
+pub(super) const EVENTS: &str = "saga_events";
+pub(super) const OUTBOX: &str = "outbox";
+pub(super) const PROOFS: &str = "proofs";
+pub(super) const WALLETS: &str = "wallets";
+const LEASES: &str = "leases";
+
+/// The collection exists: another process was faster.
+const NAMESPACE_EXISTS: i32 = 48;
+
+/// Every state, for the validator. One that is missing here could not be stored.
+const STATES: [State; 16] = [
+    State::Adopted,
+    State::Requested,
+    State::Quoted,
+    State::Planned,
+    State::Swapping,
+    State::Ready,
+    State::Sent,
+    State::Fencing,
+    State::Paid,
+    State::Owing,
+    State::Issuing,
+    State::Settled,
+    State::Released,
+    State::Rejected,
+    State::Blocked,
+    State::WrittenOff,
+];
+
+/// Creates what is missing and renews validators that an older version wrote.
+pub(super) async fn prepare(db: &Db) -> Result<(), StoreError> {
+    let found = db.database.list_collections().await.map_err(store_error)?;
+    let found: Vec<_> = found.try_collect().await.map_err(store_error)?;
+    for (name, validator) in validators() {
+        let existing = found.iter().find(|c| c.name == name);
+        let current = existing.and_then(|c| c.options.validator.as_ref());
+        if existing.is_none() {
+            create(db, name, &validator).await?;
+        } else if current != Some(&validator) {
+            renew(db, name, validator).await?;
+        }
+    }
+    for (name, indexes) in indexes() {
+        let collection = db.database.collection::<Document>(name);
+        let made = collection.create_indexes(indexes).await;
+        made.map_err(store_error)?;
+    }
+    Ok(())
+}
+
+async fn create(db: &Db, name: &str, validator: &Document) -> Result<(), StoreError> {
+    let made = db.database.create_collection(name);
+    match made.validator(validator.clone()).await {
+        Err(error) if codes(&error).contains(&NAMESPACE_EXISTS) => Ok(()),
+        other => other.map_err(store_error),
+    }
+}
+
+/// Only where it differs, because it waits for every open transaction on the collection.
+async fn renew(db: &Db, name: &str, validator: Document) -> Result<(), StoreError> {
+    let command = doc! { "collMod": name, "validator": validator };
+    let done = db.database.run_command(command).await;
+    done.map(|_| ()).map_err(store_error)
+}
+
+fn validators() -> [(&'static str, Document); 6] {
+    [
+        (SAGAS, sagas()),
+        (EVENTS, events()),
+        (
+            OUTBOX,
+            strict(&[("subject", text()), ("body", text())], &[]),
+        ),
+        (PROOFS, proofs()),
+        (WALLETS, wallets()),
+        (LEASES, leases()),
+    ]
+}
+
+fn sagas() -> Document {
+    let fields = [
+        (
+            "kind",
+            words([Kind::Melt, Kind::Mint, Kind::Receive].map(Kind::as_str)),
+        ),
+        ("wallet", text()),
+        ("npub", text()),
+        ("mint_url", text()),
+        ("unit", text()),
+        ("producer", text()),
+        ("command_id", text()),
+        ("intent_key", text_or_null()),
+        ("request_hash", text()),
+        ("command", doc! { "bsonType": "object" }),
+        ("reply_to", text_or_null()),
+        ("version", whole()),
+        ("head_hash", text()),
+        ("state", words(STATES.map(State::as_str))),
+        ("status", words(super::lease::STATUSES.map(Status::as_str))),
+        ("fence", whole()),
+        ("lease_owner", text_or_null()),
+        ("lease_until", date_or_null()),
+        ("attempts", whole()),
+        ("next_attempt_at", date_or_null()),
+        ("last_error", text_or_null()),
+        ("created_at", date()),
+        ("updated_at", date()),
+        ("claim_payment_hash", text()),
+        ("claim_intent_key", text()),
+        ("touched", whole()),
+    ];
+    strict(
+        &fields,
+        &["claim_payment_hash", "claim_intent_key", "touched"],
+    )
+}
+
+fn events() -> Document {
+    let fields = [
+        ("saga", text()),
+        ("seq", whole()),
+        ("name", text()),
+        ("body", text()),
+        ("private", text_or_null()),
+        ("prev_hash", text()),
+        ("hash", text()),
+    ];
+    strict(&fields, &[])
+}
+
+fn proofs() -> Document {
+    use ProofState::{Pending, Reserved, Spent, Unspent};
+    use TransactionType::{Change, Minted, Received, Sent};
+    let states = [Unspent, Reserved, Pending, Spent].map(ProofState::as_str);
+    let types = [Minted, Received, Sent, Change].map(TransactionType::as_str);
+    let fields = [
+        ("wallet", text()),
+        ("keyset", text()),
+        ("counter", whole()),
+        ("amount", whole()),
+        ("c", text()),
+        ("dleq_e", text()),
+        ("dleq_s", text()),
+        ("state", words(states)),
+        ("saga", text_or_null()),
+        ("token_id", text()),
+        ("transaction_type", words(types)),
+        ("transaction_id", text()),
+        ("parent_transaction_id", text_or_null()),
+        ("spent_at", date_or_null()),
+    ];
+    strict(&fields, &[])
+}
+
+fn wallets() -> Document {
+    let counters = doc! { "bsonType": "object", "additionalProperties": whole() };
+    let fields = [
+        ("npub", text()),
+        ("mint_url", text()),
+        ("unit", text()),
+        ("counters", counters),
+    ];
+    strict(&fields, &[])
+}
+
+fn leases() -> Document {
+    let fields = [("owner", text()), ("until", date()), ("epoch", whole())];
+    strict(&fields, &[])
+}
+
+/// A document with exactly these fields and a text as `_id`.
+fn strict(fields: &[(&str, Document)], optional: &[&str]) -> Document {
+    let mut properties = doc! { "_id": text() };
+    let mut required = vec![Bson::from("_id")];
+    for (name, rule) in fields {
+        properties.insert(*name, rule.clone());
+        if !optional.contains(name) {
+            required.push(Bson::from(*name));
+        }
+    }
+    doc! { "$jsonSchema": {
+        "bsonType": "object",
+        "required": required,
+        "properties": properties,
+        "additionalProperties": false,
+    } }
+}
+
+fn text() -> Document {
+    doc! { "bsonType": "string" }
+}
+
+fn text_or_null() -> Document {
+    doc! { "bsonType": ["string", "null"] }
+}
+
+fn date() -> Document {
+    doc! { "bsonType": "date" }
+}
+
+fn date_or_null() -> Document {
+    doc! { "bsonType": ["date", "null"] }
+}
+
+fn whole() -> Document {
+    doc! { "bsonType": "long", "minimum": 0i64 }
+}
+
+fn words<const N: usize>(words: [&str; N]) -> Document {
+    doc! { "enum": words.to_vec() }
+}
+
+fn indexes() -> [(&'static str, Vec<IndexModel>); 3] {
+    let command = doc! { "producer": 1, "command_id": 1 };
+    let hash = doc! { "claim_payment_hash": 1 };
+    let intent = doc! { "producer": 1, "claim_intent_key": 1 };
+    let owner = doc! { "npub": 1, "mint_url": 1, "unit": 1 };
+    let sagas = vec![
+        unique("sagas_command", command, None),
+        unique("sagas_payment_hash", hash, Some("claim_payment_hash")),
+        unique("sagas_intent_key", intent, Some("claim_intent_key")),
+        plain("sagas_due", doc! { "status": 1, "next_attempt_at": 1 }),
+        plain("sagas_wallet", doc! { "wallet": 1, "_id": 1 }),
+    ];
+    let proofs = vec![plain("proofs_wallet", doc! { "wallet": 1, "state": 1 })];
+    let wallets = vec![unique("wallets_owner", owner, None)];
+    [(SAGAS, sagas), (PROOFS, proofs), (WALLETS, wallets)]
+}
+
+fn plain(name: &str, keys: Document) -> IndexModel {
+    let options = IndexOptions::builder().name(name.to_owned()).build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+/// `claim`: only documents that have this text, so that a claim that was let go is free again.
+fn unique(name: &str, keys: Document, claim: Option<&str>) -> IndexModel {
+    let partial = claim.map(|field| doc! { field: { "$type": "string" } });
+    let mut options = IndexOptions::builder().name(name.to_owned()).build();
+    options.unique = Some(true);
+    options.partial_filter_expression = partial;
+    IndexModel::builder().keys(keys).options(options).build()
+}

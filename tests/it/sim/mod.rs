@@ -1,0 +1,8 @@
+//! The exhaustive fault schedules: the real driver on a fake store and a fake mint, in which every
+//! call can lose its request or its answer, act late, or be the last thing that a process does.
+
+mod funding;
+mod mint;
+mod schedules;
+mod store;
+mod world;
