@@ -17,6 +17,7 @@ use meltd::mint::cdk::{CdkMint, Timeouts};
 use meltd::mint::keychain::Keychain;
 use meltd::ports::Store;
 use meltd::saga::code::Code;
+use meltd::store::mongo::MongoStore;
 use meltd::store::sqlite::SqliteStore;
 use tracing_subscriber::EnvFilter;
 
@@ -82,7 +83,10 @@ async fn run(cli: Cli, out: Out) -> Result<Exit, Failure> {
             let store = SqliteStore::open(file)?;
             with_store(store, &config, &address, command, out).await
         }
-        StoreAddress::Mongo(_) => Err(Failure::new(Code::StoreInvalid, "not yet")),
+        StoreAddress::Mongo(uri) => {
+            let store = MongoStore::connect(uri).await?;
+            with_store(store, &config, &address, command, out).await
+        }
     }
 }
 
@@ -181,7 +185,59 @@ async fn demo(_: Config, _: cli::args::DemoArgs, _: Out) -> Result<Exit, Failure
     Err(no_mint_inside("demo"))
 }
 
+/// How long the demo's recovery waits for the process that it kills.
 #[cfg(feature = "embedded-mint")]
-async fn demo(_: Config, _: cli::args::DemoArgs, _: Out) -> Result<Exit, Failure> {
-    todo!()
+const DEMO_LEASE_TTL_MS: u64 = 1500;
+
+/// A mint in memory, a store and a seed in a folder that is removed if all went well.
+#[cfg(feature = "embedded-mint")]
+async fn demo(mut config: Config, args: cli::args::DemoArgs, out: Out) -> Result<Exit, Failure> {
+    use meltd::mint::embedded::{EmbeddedMint, Settings};
+    let broken = |why: String| Failure::new(Code::ConfigInvalid, why);
+    let folder = match &args.dir {
+        Some(folder) => folder.clone(),
+        None => std::env::temp_dir().join(format!("meltd-demo-{}", uuid::Uuid::now_v7())),
+    };
+    let file = folder.join("meltd.db");
+    config::make_folder_of(&file)?;
+    if file.exists() {
+        let folder = folder.display();
+        return Err(broken(format!(
+            "{folder} holds a store already: name an empty folder"
+        )));
+    }
+    let settings = Settings {
+        fee_ppk: 100,
+        ..Settings::default()
+    };
+    let mint = EmbeddedMint::start(settings).await;
+    let mint = mint.map_err(|why| broken(why.to_string()))?;
+    config.lease_ttl_ms = DEMO_LEASE_TTL_MS;
+    config.seed_file = None;
+    let address = StoreAddress::Sqlite(file.clone());
+    let urls = vec![mint.url().to_string()];
+    let act = Act {
+        driver: driver(SqliteStore::open(&file)?, &config, &address, &urls)?,
+        out,
+        unit: "sat".to_owned(),
+    };
+    let environment = vec![
+        ("MELTD_STORE", format!("sqlite:{}", file.display())),
+        (
+            "MELTD_SEED_FILE",
+            config.seed_path(&address)?.display().to_string(),
+        ),
+        ("MELTD_MINT_URL", urls.join(",")),
+        ("MELTD_LEASE_TTL_MS", DEMO_LEASE_TTL_MS.to_string()),
+        ("MELTD_UNIT", act.unit.clone()),
+    ];
+    let stage = cli::demo::Stage::new(act, mint, folder.clone(), environment);
+    let exit = stage.run().await;
+    if args.dir.is_none() {
+        match exit {
+            Exit::Done => drop(std::fs::remove_dir_all(&folder)),
+            _ => meltd::cli::output::note(&format!("the data is kept in {}", folder.display())),
+        }
+    }
+    Ok(exit)
 }

@@ -14,6 +14,8 @@
 pub mod args;
 mod audit;
 mod balance;
+#[cfg(feature = "embedded-mint")]
+pub mod demo;
 pub mod exit;
 mod follow;
 mod fund;

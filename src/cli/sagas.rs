@@ -47,11 +47,11 @@ pub struct ListAnswer {
 /// `meltd saga show`
 #[derive(Debug, Serialize)]
 pub struct ShowAnswer {
-    saga: SagaId,
-    kind: Kind,
+    pub(super) saga: SagaId,
+    pub(super) kind: Kind,
     state: &'static str,
     status: Status,
-    outcome: String,
+    pub(super) outcome: String,
     amount: Amount,
     unit: String,
     npub: String,
@@ -64,7 +64,7 @@ pub struct ShowAnswer {
     preimage: Option<String>,
     next: Option<String>,
     head_hash: String,
-    timeline: Vec<Moment>,
+    pub(super) timeline: Vec<Moment>,
 }
 
 /// `meltd saga verify`
