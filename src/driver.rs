@@ -200,6 +200,20 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         lease: Option<Lease>,
         patience: Duration,
     ) -> Result<Option<Pass>, DriveError> {
+        self.drive_watched(saga, lease, patience, |_| {}).await
+    }
+
+    /// [`Driver::drive_until`] that says what it waits for, each time that it begins to wait.
+    ///
+    /// # Errors
+    /// [`DriveError`], as of the last pass.
+    pub async fn drive_watched(
+        &self,
+        saga: &SagaId,
+        lease: Option<Lease>,
+        patience: Duration,
+        waits: impl Fn(&str),
+    ) -> Result<Option<Pass>, DriveError> {
         let end = tokio::time::Instant::now() + patience;
         let mut lease = lease;
         loop {
@@ -212,11 +226,17 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             let left = end.saturating_duration_since(tokio::time::Instant::now());
             let wait = match lease.take() {
                 None if left.is_zero() => return Ok(None),
-                None => Duration::from_millis(100),
+                None => {
+                    waits("another worker holds it, or died with it");
+                    Duration::from_millis(100)
+                }
                 Some(held) => {
                     let pass = self.drive(&held).await?;
                     match &pass.later {
-                        Some((wait, _)) if !left.is_zero() && !is_answer(&pass.saga) => *wait,
+                        Some((wait, why)) if !left.is_zero() && !is_answer(&pass.saga) => {
+                            waits(why);
+                            *wait
+                        }
                         _ => return Ok(Some(pass)),
                     }
                 }

@@ -81,12 +81,28 @@ impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Refuse(code) => Refused::new(code, ""),
-            StoreError::Unusable(why) if why.contains(Code::StoreNoReplicaSet.as_str()) => {
-                Refused::new(Code::StoreNoReplicaSet, "")
+            StoreError::Unusable(why) => match coded(&why) {
+                // The store has named the reason and said what to do already.
+                Some((code, why)) => {
+                    let reason = why.to_owned();
+                    Refused { code, reason }
+                }
+                None => Refused::new(Code::StoreUnusable, why),
+            },
+            StoreError::Unavailable(why) => Refused::new(Code::StoreUnreachable, why),
+            other
+            @ (StoreError::Reload | StoreError::ChooseAgain(_) | StoreError::YConflict(_)) => {
+                Refused::new(Code::StoreUnreachable, other.to_string())
             }
-            other => Refused::new(Code::StoreUnreachable, other.to_string()),
         }
     }
+}
+
+/// The code that a store's sentence begins with, and the rest of it.
+fn coded(why: &str) -> Option<(Code, &str)> {
+    let (word, rest) = why.split_once(": ")?;
+    let code = Code::ALL.iter().find(|code| code.as_str() == word)?;
+    Some((*code, rest))
 }
 
 /// An adopted command: the lease is ours if the saga is new.

@@ -1,5 +1,8 @@
 //! meltd
 pub mod audit;
+pub mod cli;
+pub mod clock;
+pub mod config;
 pub mod driver;
 pub mod failpoint;
 pub mod intake;

@@ -1,1 +1,243 @@
-fn main() {}
+//! Wiring: options in, adapters chosen, the command line called. Nothing is decided here.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use meltd::cli::args::{Cli, Command};
+use meltd::cli::exit::{Exit, Failure};
+use meltd::cli::output::Out;
+use meltd::cli::{self, Act, LOOK_AGAIN};
+use meltd::clock::SystemClock;
+use meltd::config::{self, Config, LogFormat, StoreAddress};
+use meltd::driver::Driver;
+use meltd::mint::cdk::{CdkMint, Timeouts};
+use meltd::mint::keychain::Keychain;
+use meltd::ports::Store;
+use meltd::saga::code::Code;
+use meltd::store::mongo::MongoStore;
+use meltd::store::sqlite::SqliteStore;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(usage(&error).number()),
+    };
+    let out = Out::new(cli.config.json, cli.config.verbose);
+    let done = log_to_stderr(&cli.config).and_then(|()| {
+        let runtime = tokio::runtime::Runtime::new().map_err(|why| {
+            Failure::new(
+                Code::ConfigInvalid,
+                format!("no threads can be made: {why}"),
+            )
+        })?;
+        let exit = runtime.block_on(run(cli, out));
+        // A blocked thread, such as a read of a file system that hangs, must not keep the process.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        exit
+    });
+    ExitCode::from(done.unwrap_or_else(|failure| out.fail(&failure)).number())
+}
+
+/// Help and version go to standard output; a wrong command line ends as clap has it, or as JSON.
+fn usage(error: &clap::Error) -> Exit {
+    if error.use_stderr() && std::env::args().any(|arg| arg == "--json") {
+        let text = error.render().to_string();
+        let line = text.lines().next().unwrap_or_default();
+        let line = line.strip_prefix("error: ").unwrap_or(line).to_owned();
+        return Out::new(true, false).fail(&Failure::new(Code::ConfigInvalid, line));
+    }
+    let shown = error.print();
+    match (error.use_stderr(), shown) {
+        (false, Ok(())) => Exit::Done,
+        _ => Exit::Usage,
+    }
+}
+
+fn log_to_stderr(config: &Config) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&config.log)
+        .map_err(|why| Failure::new(Code::ConfigInvalid, format!("--log cannot be used: {why}")))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Human => log.with_target(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
+
+async fn run(cli: Cli, out: Out) -> Result<Exit, Failure> {
+    let Cli { config, command } = cli;
+    if let Command::Demo(args) = command {
+        return demo(config, args, out).await;
+    }
+    let address = config.store_address()?;
+    match &address {
+        StoreAddress::Sqlite(file) => {
+            config::make_folder_of(file)?;
+            let store = SqliteStore::open(file)?;
+            with_store(store, &config, &address, command, out).await
+        }
+        StoreAddress::Mongo(uri) => {
+            let store = MongoStore::connect(uri).await?;
+            with_store(store, &config, &address, command, out).await
+        }
+    }
+}
+
+async fn with_store<S: Store>(
+    store: S,
+    config: &Config,
+    address: &StoreAddress,
+    command: Command,
+    out: Out,
+) -> Result<Exit, Failure> {
+    if !cli::acts(&command) {
+        return Ok(cli::look(&store, command, out).await);
+    }
+    let (urls, _mint) = mint_urls(config, address).await?;
+    let act = Act {
+        driver: driver(store, config, address, &urls)?,
+        out,
+        unit: config.unit.clone(),
+    };
+    Ok(act.run(command).await)
+}
+
+/// The loop over these adapters, for a person who waits.
+fn driver<S: Store>(
+    store: S,
+    config: &Config,
+    address: &StoreAddress,
+    mint_urls: &[String],
+) -> Result<Driver<S, CdkMint, SystemClock>, Failure> {
+    let seed = config.seed_path(address)?;
+    config::make_folder_of(&seed)?;
+    let keychain =
+        Keychain::load_or_create(&seed).map_err(|error| Failure::new(error.code, error.message))?;
+    let post = Duration::from_millis(config.post_timeout_ms);
+    let timeouts = Timeouts {
+        ask: Duration::from_millis(config.ask_timeout_ms),
+        sign: post,
+        pay: post,
+    };
+    let mint = CdkMint::new(keychain, mint_urls, timeouts)
+        .map_err(|error| Failure::new(error.code, error.message))?;
+    let owner = uuid::Uuid::new_v4().to_string();
+    let mut driver = Driver::new(
+        Arc::new(store),
+        Arc::new(mint),
+        Arc::new(SystemClock),
+        &owner,
+    );
+    driver.tuning.lease_ttl = config.lease_ttl();
+    driver.tuning.backoff_max = LOOK_AGAIN;
+    Ok(driver)
+}
+
+#[cfg(feature = "embedded-mint")]
+type Embedded = Option<meltd::mint::embedded::EmbeddedMint>;
+
+/// The mints' URLs, with the one in this process started if it is asked for. It ends with what is
+/// returned beside them.
+#[cfg(feature = "embedded-mint")]
+async fn mint_urls(
+    config: &Config,
+    address: &StoreAddress,
+) -> Result<(Vec<String>, Embedded), Failure> {
+    let mut urls = config.mint_urls.clone();
+    let mut embedded = None;
+    for url in urls.iter_mut().filter(|url| *url == config::EMBEDDED) {
+        let folder = config.seed_path(address)?.with_extension("mint");
+        let mint = meltd::mint::embedded::start_in(&folder).await;
+        let mint = mint.map_err(|why| Failure::new(Code::ConfigInvalid, why.to_string()))?;
+        *url = mint.url().to_string();
+        embedded = Some(mint);
+    }
+    Ok((urls, embedded))
+}
+
+/// The mints' URLs. This build has no mint of its own.
+#[cfg(not(feature = "embedded-mint"))]
+async fn mint_urls(config: &Config, _: &StoreAddress) -> Result<(Vec<String>, ()), Failure> {
+    if config.mint_urls.iter().any(|url| url == config::EMBEDDED) {
+        return Err(no_mint_inside("melt ..."));
+    }
+    Ok((config.mint_urls.clone(), ()))
+}
+
+#[cfg(not(feature = "embedded-mint"))]
+fn no_mint_inside(command: &str) -> Failure {
+    let build = config::BUILD_WITH_MINT;
+    Failure::new(
+        Code::ConfigInvalid,
+        format!("this meltd was built without a mint inside. Use: {build}{command}"),
+    )
+}
+
+#[cfg(not(feature = "embedded-mint"))]
+async fn demo(_: Config, _: cli::args::DemoArgs, _: Out) -> Result<Exit, Failure> {
+    Err(no_mint_inside("demo"))
+}
+
+/// How long the demo's recovery waits for the process that it kills.
+#[cfg(feature = "embedded-mint")]
+const DEMO_LEASE_TTL_MS: u64 = 1500;
+
+/// A mint in memory, a store and a seed in a folder that is removed if all went well.
+#[cfg(feature = "embedded-mint")]
+async fn demo(mut config: Config, args: cli::args::DemoArgs, out: Out) -> Result<Exit, Failure> {
+    use meltd::mint::embedded::{EmbeddedMint, Settings};
+    let broken = |why: String| Failure::new(Code::ConfigInvalid, why);
+    let folder = match &args.dir {
+        Some(folder) => folder.clone(),
+        None => std::env::temp_dir().join(format!("meltd-demo-{}", uuid::Uuid::now_v7())),
+    };
+    let file = folder.join("meltd.db");
+    config::make_folder_of(&file)?;
+    if file.exists() {
+        let folder = folder.display();
+        return Err(broken(format!(
+            "{folder} holds a store already: name an empty folder"
+        )));
+    }
+    let settings = Settings {
+        fee_ppk: 100,
+        ..Settings::default()
+    };
+    let mint = EmbeddedMint::start(settings).await;
+    let mint = mint.map_err(|why| broken(why.to_string()))?;
+    config.lease_ttl_ms = DEMO_LEASE_TTL_MS;
+    config.seed_file = None;
+    let address = StoreAddress::Sqlite(file.clone());
+    let urls = vec![mint.url().to_string()];
+    let act = Act {
+        driver: driver(SqliteStore::open(&file)?, &config, &address, &urls)?,
+        out,
+        unit: "sat".to_owned(),
+    };
+    let environment = vec![
+        ("MELTD_STORE", format!("sqlite:{}", file.display())),
+        (
+            "MELTD_SEED_FILE",
+            config.seed_path(&address)?.display().to_string(),
+        ),
+        ("MELTD_MINT_URL", urls.join(",")),
+        ("MELTD_LEASE_TTL_MS", DEMO_LEASE_TTL_MS.to_string()),
+        ("MELTD_UNIT", act.unit.clone()),
+    ];
+    let stage = cli::demo::Stage::new(act, mint, folder.clone(), environment);
+    let exit = stage.run().await;
+    if args.dir.is_none() {
+        match exit {
+            Exit::Done => drop(std::fs::remove_dir_all(&folder)),
+            _ => meltd::cli::output::note(&format!("the data is kept in {}", folder.display())),
+        }
+    }
+    Ok(exit)
+}

@@ -7,10 +7,10 @@ use futures::StreamExt;
 use tracing::warn;
 
 use crate::driver::{DriveError, Driver, fold};
-use crate::ports::{Clock, HeadFilter, Mint, Store, StoreError};
+use crate::ports::{Clock, Head, HeadFilter, Mint, Store, StoreError};
 use crate::saga::ids::SagaId;
 use crate::saga::state::{Saga, Status};
-use crate::saga::step::{Step, next_step};
+use crate::saga::step::{Inquiry, Step, next_step};
 
 /// Sagas driven at once by one recovery pass: enough to keep a mint busy, few enough to stay flat.
 const CONCURRENCY: usize = 16;
@@ -29,6 +29,30 @@ pub struct Report {
     pub busy: Vec<SagaId>,
     /// Could not be driven: the saga and why.
     pub failed: Vec<(SagaId, String)>,
+}
+
+/// What became of one saga in a pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It came to its end.
+    Ended,
+    /// It waits for this.
+    Waits(String),
+    /// Another worker has it.
+    Busy,
+    /// It could not be driven, for this reason.
+    Failed(String),
+}
+
+impl Report {
+    fn note(&mut self, saga: SagaId, fate: Fate) {
+        match fate {
+            Fate::Ended => self.ended.push(saga),
+            Fate::Waits(why) => self.waiting.push((saga, why)),
+            Fate::Busy => self.busy.push(saga),
+            Fate::Failed(why) => self.failed.push((saga, why)),
+        }
+    }
 }
 
 /// What recovery would do with one saga, and why.
@@ -51,7 +75,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// Only if the store cannot be scanned.
     pub async fn recover_due(&self) -> Result<Report, StoreError> {
         let due = self.store.due(SCAN).await?;
-        Ok(self.recover_these(due, Duration::ZERO).await)
+        let due = due.into_iter().map(|id| (id, Duration::ZERO)).collect();
+        Ok(self.recover_these(due, |_, _| {}).await)
     }
 
     /// Drives every unfinished saga, due or not, for at most `patience` each.
@@ -60,8 +85,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// Only if the store cannot be scanned.
     pub async fn recover_all(&self, patience: Duration) -> Result<Report, StoreError> {
         let unfinished = self.unfinished().await?;
-        let ids = unfinished.into_iter().map(|head| head.new.id).collect();
-        Ok(self.recover_these(ids, patience).await)
+        let ids = unfinished.into_iter().map(|head| (head.new.id, patience));
+        Ok(self.recover_these(ids.collect(), |_, _| {}).await)
     }
 
     /// What [`Driver::recover_all`] would begin with, without doing it.
@@ -89,7 +114,11 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         Ok(intentions)
     }
 
-    async fn unfinished(&self) -> Result<Vec<crate::ports::Head>, StoreError> {
+    /// The heads of all sagas that are not done, oldest first.
+    ///
+    /// # Errors
+    /// Only if the store cannot be scanned.
+    pub async fn unfinished(&self) -> Result<Vec<Head>, StoreError> {
         let statuses = vec![Status::Active, Status::Owing, Status::Parked];
         let mut heads = Vec::new();
         let mut after = None;
@@ -109,42 +138,58 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         }
     }
 
-    async fn recover_these(&self, ids: Vec<SagaId>, patience: Duration) -> Report {
-        let driven = futures::stream::iter(ids).map(|id| async move {
+    /// Drives these sagas, each for at most so long, and tells what became of each as it happens.
+    pub async fn recover_these(
+        &self,
+        sagas: Vec<(SagaId, Duration)>,
+        told: impl Fn(&SagaId, &Fate),
+    ) -> Report {
+        let driven = futures::stream::iter(sagas).map(|(id, patience)| async move {
             let result = self.drive_until(&id, None, patience).await;
             (id, result)
         });
         let mut report = Report::default();
         let mut driven = driven.buffer_unordered(CONCURRENCY);
         while let Some((id, result)) = driven.next().await {
-            match result {
+            let fate = match result {
                 Ok(Some(pass)) => match pass.later {
-                    Some((_, why)) => report.waiting.push((id, why)),
-                    None => report.ended.push(id),
+                    Some((_, why)) => Fate::Waits(why),
+                    None => Fate::Ended,
                 },
-                Ok(None) | Err(DriveError::Lost) => report.busy.push(id),
+                Ok(None) | Err(DriveError::Lost) => Fate::Busy,
                 Err(error) => {
                     warn!(saga_id = %id, %error, "recovery could not drive this saga");
-                    report.failed.push((id, error.to_string()));
+                    Fate::Failed(error.to_string())
                 }
-            }
+            };
+            told(&id, &fate);
+            report.note(id, fate);
         }
         report
     }
 }
 
-fn describe(saga: &Saga) -> String {
+/// The next step in words.
+pub fn describe(saga: &Saga) -> String {
     match next_step(saga, false) {
-        Step::Inquire(inquiry) => format!(
-            "ask the mint for {} input state(s){} and {} range(s)",
-            inquiry.ys.len(),
-            if inquiry.quote.is_some() {
-                ", the quote"
-            } else {
-                ""
-            },
-            inquiry.outputs.len() + usize::from(inquiry.blanks.is_some()),
-        ),
+        Step::Inquire(inquiry) => ask(&inquiry),
         step => step.name().to_owned(),
     }
+}
+
+/// Everything that an inquiry asks for.
+fn ask(inquiry: &Inquiry) -> String {
+    let ranges = inquiry.outputs.len() + usize::from(inquiry.blanks.is_some());
+    let count = |n: usize, what: &str| match n {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        n => Some(format!("{n} {what}s")),
+    };
+    let asked = [
+        count(inquiry.ys.len(), "input state"),
+        inquiry.quote.as_ref().map(|_| "the quote".to_owned()),
+        count(ranges, "counter range"),
+    ];
+    let asked: Vec<String> = asked.into_iter().flatten().collect();
+    format!("ask the mint for {}", asked.join(", "))
 }

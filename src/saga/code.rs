@@ -92,12 +92,14 @@ codes! {
     TokenTooSmall = "TOKEN_TOO_SMALL", Low, "The token is worth no more than the mint's input fee.";
     MintQuoteExpired = "MINT_QUOTE_EXPIRED", Low, "The funding invoice was not paid in time: ask for a new one.";
     StoreUnreachable = "STORE_UNREACHABLE", High, "The store cannot be reached: check MELTD_STORE and that the server runs.";
+    StoreUnusable = "STORE_UNUSABLE", High, "This is not a store that meltd can use: name another with MELTD_STORE, or restore it from a backup.";
     StoreNoReplicaSet = "STORE_NO_REPLICA_SET", High, "MongoDB must run as a replica set, because transactions need one: start it with --replSet and initiate it.";
     StoreInvalid = "STORE_INVALID", High, "MELTD_STORE must be sqlite:<file> or mongodb://….";
     SeedFileMode = "SEED_FILE_MODE", High, "The seed file can be read by others: chmod 600 it.";
     SeedFileInvalid = "SEED_FILE_INVALID", High, "The seed file must hold 128 hex digits and nothing else: restore it from your backup.";
     ConfigInvalid = "CONFIG_INVALID", Low, "An option has a value that cannot be used; the message says which.";
     NotFound = "NOT_FOUND", Low, "There is no such saga or wallet here: check the id.";
+    NotFinished = "NOT_FINISHED", Medium, "It has not come to its end: it goes on by itself, and must not be started again.";
     ProofStateInconsistency = "PROOF_STATE_INCONSISTENCY", High, "The mint holds coins of this wallet as spent; they were corrected one by one: try again.";
     HighSeverityDiscrepancies = "HIGH_SEVERITY_DISCREPANCIES", High, "Coins chosen for this melt are spent at the mint; they were corrected: try again.";
     MeltBlockedByReconciliation = "MELT_BLOCKED_BY_RECONCILIATION", High, "The pre-flight check stopped this melt before anything was sent; the coins were corrected: try again.";

@@ -13,6 +13,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `server.rs` | [`EmbeddedMint`]: start, stop, keyset rotation |
+//! | `folder.rs` | [`start_in`]: a mint that is there again the next time |
 //! | `threads.rs` | what ends with the mint, and how |
 //! | `lightning.rs` | [`Lightning`]: what a test sets and asks |
 //! | `backend.rs` | what the mint talks to |
@@ -23,6 +24,7 @@
 //! It must never be part of a build that handles money: every key in here is public.
 
 mod backend;
+mod folder;
 mod incoming;
 mod invoice;
 mod lightning;
@@ -31,6 +33,7 @@ mod payment;
 mod server;
 mod threads;
 
+pub use folder::start_in;
 pub use incoming::Incoming;
 pub use invoice::InvoiceSpec;
 pub use invoice::Script;
@@ -72,6 +75,9 @@ pub enum Error {
     /// The description of the invoice holds a `meltd` note that cannot be read.
     #[error("the note in the invoice's description cannot be read")]
     Note(#[from] serde_json::Error),
+    /// The folder of a mint that is to be there again cannot be used.
+    #[error("the embedded mint cannot be started: {0}")]
+    Folder(String),
     /// This Lightning node has no open payment, and no unpaid invoice, of this payment hash.
     #[error("nothing is open for payment hash {0}")]
     NothingOpen(String),

@@ -102,6 +102,11 @@ impl EmbeddedMint {
         &self.url
     }
 
+    /// The port it listens on.
+    pub(super) fn port(&self) -> u16 {
+        self.settings.port
+    }
+
     /// The Lightning node behind the mint.
     pub fn lightning(&self) -> &Lightning {
         &self.settings.lightning
@@ -193,7 +198,7 @@ fn replayed_endpoints() -> Vec<nut19::CachedEndpoint> {
 }
 
 /// A seed nobody else has: two mints with one seed would accept each other's ecash.
-fn random_seed() -> Result<[u8; 64], Error> {
+pub(super) fn random_seed() -> Result<[u8; 64], Error> {
     let mut seed = [0; 64];
     getrandom::fill(&mut seed).map_err(Error::Random)?;
     Ok(seed)

@@ -1,0 +1,315 @@
+//! The commands and their arguments.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::exit;
+use crate::config::Config;
+use crate::saga::command::{Kind, Policy};
+use crate::saga::ids::Amount;
+use crate::saga::state::Status;
+
+/// Pays Lightning invoices out of Cashu ecash, and never loses, strands or doubles a sat.
+#[derive(Debug, Parser)]
+#[command(name = "meltd", version, about, after_help = exit::HELP, max_term_width = 100)]
+#[command(disable_help_subcommand = true)]
+pub struct Cli {
+    /// What every command reads.
+    #[command(flatten)]
+    pub config: Config,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole thing on a mint inside this process, with a crash and its recovery
+    Demo(DemoArgs),
+    /// Pay a Lightning invoice
+    Melt(MeltArgs),
+    /// Fund a wallet: prints an invoice, waits until it is paid, and takes the ecash
+    Mint(MintArgs),
+    /// Take a Cashu token into a wallet
+    Receive(ReceiveArgs),
+    /// What an owner has, per mint
+    Balance(BalanceArgs),
+    /// Look at wallets
+    #[command(subcommand)]
+    Wallet(WalletCommand),
+    /// Look at sagas: every melt, mint and receive is one
+    #[command(subcommand)]
+    Saga(SagaCommand),
+    /// Prove that the store agrees with its own history
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Finish what a crash or a slow mint has left unfinished
+    Recover(RecoverArgs),
+}
+
+/// `meltd demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Keep the data in this folder; it must be empty [default: a temporary one, removed if all
+    /// went well]
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+}
+
+/// `meltd melt`
+#[derive(Debug, Args)]
+pub struct MeltArgs {
+    /// Whose coins pay
+    #[arg(long, value_name = "NPUB")]
+    pub npub: String,
+    /// The BOLT11 invoice
+    pub invoice: String,
+    /// How much to pay, in the wallet's unit, if the invoice names no amount
+    #[arg(long, value_name = "SAT")]
+    pub amount: Option<Amount>,
+    /// The largest Lightning fee reserve to accept [default: whatever the mint asks for]
+    #[arg(long, value_name = "SAT")]
+    pub max_fee: Option<Amount>,
+    /// Your id of this command: the same id is the same payment, however often it is sent
+    #[arg(long, value_name = "ID")]
+    pub command_id: Option<String>,
+    /// The debt that this pays: no second invoice is paid for it
+    #[arg(long, value_name = "KEY")]
+    pub intent: Option<String>,
+    /// What to do if a chosen coin turns out to be spent at the mint
+    #[arg(long, value_name = "POLICY", default_value = "block")]
+    pub policy: PolicyArg,
+    /// How long new attempts may be started; then the payment is finished or made impossible
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub timeout: Duration,
+    /// How long to wait for the outcome; an answer under way is waited for
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub wait: Duration,
+    /// One of the configured mints [default: the first]
+    #[arg(long, value_name = "URL")]
+    pub mint: Option<String>,
+}
+
+/// `meltd mint`
+#[derive(Debug, Args)]
+pub struct MintArgs {
+    /// Whose wallet is funded
+    #[arg(long, value_name = "NPUB")]
+    pub npub: String,
+    /// How much, in the wallet's unit
+    pub amount: Amount,
+    /// Your id of this command: the same id is the same invoice
+    #[arg(long, value_name = "ID")]
+    pub command_id: Option<String>,
+    /// How long to wait for the payment; 0 prints the invoice and ends
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
+    pub wait: Duration,
+    /// One of the configured mints [default: the first]
+    #[arg(long, value_name = "URL")]
+    pub mint: Option<String>,
+}
+
+/// `meltd receive`
+#[derive(Debug, Args)]
+pub struct ReceiveArgs {
+    /// Whose wallet takes it
+    #[arg(long, value_name = "NPUB")]
+    pub npub: String,
+    /// The token, or - to read it from standard input, where no other process sees it
+    pub token: String,
+    /// How long to wait for the outcome
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub wait: Duration,
+    /// Only if the token is of this mint
+    #[arg(long, value_name = "URL")]
+    pub mint: Option<String>,
+}
+
+/// `meltd balance`
+#[derive(Debug, Args)]
+pub struct BalanceArgs {
+    /// Whose
+    #[arg(long, value_name = "NPUB")]
+    pub npub: String,
+}
+
+/// `meltd wallet …`
+#[derive(Debug, Subcommand)]
+pub enum WalletCommand {
+    /// All wallets with their balances
+    List,
+}
+
+/// `meltd saga …`
+#[derive(Debug, Subcommand)]
+pub enum SagaCommand {
+    /// The newest sagas, oldest of them first
+    List(ListArgs),
+    /// One saga: its timeline, where it stands, what comes next
+    Show(SagaArgs),
+    /// Compute one saga's hash chain and state again
+    Verify(SagaArgs),
+}
+
+/// `meltd saga list`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only these statuses: active, owing, parked, done
+    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    pub status: Vec<StatusArg>,
+    /// Only this kind
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<KindArg>,
+    /// Only this owner's
+    #[arg(long, value_name = "NPUB")]
+    pub npub: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+}
+
+/// A saga's id.
+#[derive(Debug, Args)]
+pub struct SagaArgs {
+    /// The saga's id
+    pub id: String,
+}
+
+/// `meltd audit …`
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Compute every hash chain, state, coin and balance again from the events
+    Verify,
+}
+
+/// `meltd recover`
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// Say what would be done and why, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How long to stay with each saga that has to wait for its mint
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub wait: Duration,
+}
+
+/// [`Policy`] as an argument.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PolicyArg {
+    /// Correct the coin and stop.
+    Block,
+    /// Correct the coin and choose again without it.
+    Reselect,
+}
+
+impl From<PolicyArg> for Policy {
+    fn from(arg: PolicyArg) -> Self {
+        match arg {
+            PolicyArg::Block => Policy::Block,
+            PolicyArg::Reselect => Policy::Reselect,
+        }
+    }
+}
+
+/// [`Status`] as an argument.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum StatusArg {
+    /// Steps remain.
+    Active,
+    /// Settled, with change still owed by the mint.
+    Owing,
+    /// On a person's desk.
+    Parked,
+    /// At its end.
+    Done,
+}
+
+impl From<StatusArg> for Status {
+    fn from(arg: StatusArg) -> Self {
+        match arg {
+            StatusArg::Active => Status::Active,
+            StatusArg::Owing => Status::Owing,
+            StatusArg::Parked => Status::Parked,
+            StatusArg::Done => Status::Done,
+        }
+    }
+}
+
+/// [`Kind`] as an argument.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum KindArg {
+    /// Payments.
+    Melt,
+    /// Fundings.
+    Mint,
+    /// Tokens taken in.
+    Receive,
+}
+
+impl From<KindArg> for Kind {
+    fn from(arg: KindArg) -> Self {
+        match arg {
+            KindArg::Melt => Kind::Melt,
+            KindArg::Mint => Kind::Mint,
+            KindArg::Receive => Kind::Receive,
+        }
+    }
+}
+
+/// `60s`, `1500ms`, `2m`, `1h`, or a number of seconds; a day at most.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit());
+    let (digits, unit) = text.split_at(split.unwrap_or(text.len()));
+    let number: u64 = digits.parse().map_err(|_| USE_TIMES.to_owned())?;
+    let factor = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(USE_TIMES.to_owned()),
+    };
+    let ms = number
+        .checked_mul(factor)
+        .filter(|ms| *ms <= 24 * 3_600_000);
+    ms.map(Duration::from_millis)
+        .ok_or_else(|| "a day is the longest time".to_owned())
+}
+
+const USE_TIMES: &str = "write a time as 60s, 1500ms, 2m or 1h";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        let ms = |text| duration(text).map(|d| d.as_millis());
+        assert_eq!(ms("60s"), Ok(60_000));
+        assert_eq!(ms("7"), Ok(7_000));
+        assert_eq!(ms("1500ms"), Ok(1_500));
+        assert_eq!(ms("2m"), Ok(120_000));
+        assert_eq!(ms("0"), Ok(0));
+        for bad in [
+            "",
+            "s",
+            "1.5s",
+            "-1s",
+            "3 s",
+            "1d",
+            "25h",
+            "99999999999999999999s",
+        ] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}
