@@ -1,7 +1,7 @@
 //! The state table of the fence (DESIGN §2): the swap that makes a late melt bounce.
 
 use meltd::saga::decide::Then;
-use meltd::saga::event::{Purpose, Resolution};
+use meltd::saga::event::Resolution;
 use meltd::saga::proofs::ProofState;
 use meltd::saga::step::{
     MintState::{Pending, Spent, Unspent},
@@ -224,7 +224,6 @@ fn another_range_only_after_a_refusal_and_at_most_five() {
     next.then(&["SwapPrepared Fence #2 at 210"])
         .and("next")
         .is("fencing");
-    assert_eq!(fence(2).purpose, Purpose::Fence);
 }
 
 /// A range of the round before, over a coin that is spent since, says nothing of this round.

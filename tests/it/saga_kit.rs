@@ -57,9 +57,9 @@ pub(crate) fn coin(n: u32, amount: Amount) -> Coin {
 
 pub(crate) fn signed(coin: Coin) -> SignedCoin {
     let signature = Signature {
-        c: format!("03{:064x}", coin.counter),
-        e: format!("{:064x}", coin.counter + 1),
-        s: format!("{:064x}", coin.counter + 2),
+        c: format!("03cc{:062x}", coin.counter),
+        e: format!("ee{:062x}", coin.counter),
+        s: format!("55{:062x}", coin.counter),
     };
     SignedCoin { coin, signature }
 }

@@ -292,8 +292,8 @@ proptest! {
         reserve in prop_oneof![u64::MAX - 9.., 0u64..5],
         returns_change in any::<bool>(),
     ) {
-        let sets = picks.iter().enumerate();
-        let mut keysets: Vec<_> = sets.map(|(n, (_, ppk))| keyset(n, *ppk, true, powers(64))).collect();
+        let set = |(n, (_, ppk)): (usize, &(u64, u64))| keyset(n, *ppk, true, powers(64));
+        let mut keysets: Vec<_> = picks.iter().enumerate().map(set).collect();
         keysets.push(keyset(77, 100, true, powers(64)));
         let coins: Vec<_> = (1..)
             .zip(&picks)

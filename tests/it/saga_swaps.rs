@@ -3,7 +3,7 @@
 use meltd::saga::code::{Code, Discrepancy};
 use meltd::saga::command::Policy;
 use meltd::saga::decide::{Look, judge};
-use meltd::saga::event::{Event, Finding, Way};
+use meltd::saga::event::{Finding, Way};
 use meltd::saga::ids::SagaId;
 use meltd::saga::proofs::{ProofState, ProofWrite, project_proofs};
 use meltd::saga::quote;
@@ -365,7 +365,6 @@ fn a_refused_plan_swap_frees_its_coins_and_is_planned_again_once() {
     }
     let parked = melt(&with(log_swapping(), parked()));
     parked.sees(free.seen()).then(&[]).and("later");
-    assert!(matches!(swap_done().event, Event::SwapDone(_)));
 }
 
 #[test]
