@@ -151,9 +151,9 @@ fn refusals(answer: &Document) -> Vec<i32> {
         .collect()
 }
 
-/// Commits, and asks again while the outcome is unknown: the server remembers what it did. Only the
-/// transient label says that the transaction is gone; after any other error, a refused write concern
-/// among them, it may be there. If it is still open at the server, `orphans` will end it.
+/// Commits, and asks again while the outcome is unknown: the server remembers what it did. Only
+/// the transient label says that the transaction is gone; after any other error, a refused write
+/// concern among them, it may be there. If it is still open at the server, `orphans` ends it.
 async fn commit(session: &mut ClientSession) -> Outcome {
     let deadline = Instant::now() + COMMIT_WAIT;
     let mut round = 0;
