@@ -399,6 +399,10 @@ pub trait Mint: Send + Sync + 'static {
     fn keysets(&self, wallet: &Wallet)
     -> impl Future<Output = Result<Vec<Keyset>, Trouble>> + Send;
 
+    /// Whether the mint gives overpayment back (NUT-08), from its cached info; a mint that does not
+    /// say is taken to, because then its change is looked for and asked for.
+    fn returns_change(&self, wallet: &Wallet) -> impl Future<Output = bool> + Send;
+
     /// Forgets the cached list, because the mint refused a keyset.
     fn forget_keysets(&self, wallet: &Wallet);
 

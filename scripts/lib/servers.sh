@@ -65,7 +65,7 @@ launch() { # <server>
   if [[ $1 == mongod ]]; then
     need_mongod
     command=("$mongod" --replSet rs0 --bind_ip 127.0.0.1 --port "${port[$1]}" --nounixsocket
-      --dbpath "$dir/data" --wiredTigerCacheSizeGB 0.25)
+      --dbpath "$dir/data" --wiredTigerCacheSizeGB 0.25 --setParameter enableTestCommands=1)
   else
     command=("$(command -v nats-server)" --jetstream --addr 127.0.0.1 --port "${port[$1]}"
       --store_dir "$dir/data")

@@ -5,7 +5,7 @@
 //!
 //! | function | from | to |
 //! |---|---|---|
-//! | [`state::evolve`] | the folded saga, one event | the folded saga |
+//! | [`evolve::evolve`] | the folded saga, one event | the folded saga |
 //! | [`step::next_step`] | the folded saga | the next thing to do |
 //! | [`decide::decide`] | the folded saga, what was seen | events |
 //! | [`proofs::project_proofs`] | events | writes to proof rows |
@@ -56,6 +56,7 @@ pub mod code;
 pub mod command;
 pub mod decide;
 pub mod event;
+pub mod evolve;
 pub mod ids;
 pub mod plan;
 pub mod proofs;

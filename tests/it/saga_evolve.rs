@@ -2,8 +2,9 @@
 //! name every pair.
 
 use meltd::saga::event::{Entry, Event, Resolution};
+use meltd::saga::evolve::evolve;
 use meltd::saga::proofs::ProofState;
-use meltd::saga::state::{Saga, State, evolve};
+use meltd::saga::state::{Saga, State};
 use meltd::saga::step::{Step, has_coins_at_mint, next_step};
 
 use crate::saga_events::*;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use meltd::saga::chain::{Hash, Record, Tail, genesis, open, seal};
 use meltd::saga::event::{Entry, Private};
+use meltd::saga::evolve::evolve;
 use meltd::saga::ids::SagaId;
-use meltd::saga::state::{Saga, evolve};
+use meltd::saga::state::Saga;
 use meltd::saga::upcast;
 
 use crate::saga_kit::{SAGA, at};
@@ -79,7 +80,7 @@ fn golden_bodies_load_and_follow_their_state() {
 /// The names are read from the source, so that a new variant cannot be left out.
 #[test]
 fn every_event_has_a_golden_file_and_every_file_an_event() {
-    let source = include_str!("../../src/saga/event.rs");
+    let source = include_str!("../../src/saga/event/mod.rs");
     let variants = source.split("pub enum Event {").nth(1).unwrap();
     let variants = variants.split('}').next().unwrap().lines();
     let names: BTreeSet<String> = variants

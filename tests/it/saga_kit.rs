@@ -236,7 +236,7 @@ impl Given {
         let folded = decision
             .entries
             .iter()
-            .try_fold(self.saga.clone(), meltd::saga::state::evolve);
+            .try_fold(self.saga.clone(), meltd::saga::evolve::evolve);
         Outcome {
             saga: folded.unwrap(),
             decision,

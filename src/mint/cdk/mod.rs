@@ -127,6 +127,12 @@ impl Mint for CdkMint {
         Request::new(self, wallet)?.keysets().await
     }
 
+    async fn returns_change(&self, wallet: &Wallet) -> bool {
+        self.features(wallet)
+            .await
+            .map_or(true, |features| features.change)
+    }
+
     fn forget_keysets(&self, wallet: &Wallet) {
         if let Some(site) = self.sites.get(&wallet.mint_url) {
             site.keys.forget();

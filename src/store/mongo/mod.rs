@@ -3,8 +3,9 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `connect` | client options, and the refusal of servers without transactions |
-//! | `schema`, `rows` | collections, validators, indexes; documents to our types and back |
-//! | `plan`, `commit`, `transact`, `settle` | `append`: what to write, who writes it with whom, one transaction, and what to do when it did not go as planned |
+//! | `schema`, `indexes`, `rows` | collections; documents to our types and back |
+//! | `plan`, `commit`, `transact` | `append`: what to write, with whom, in one transaction |
+//! | `settle`, `verdict` | what to do when it did not go as planned, and what to answer |
 //! | `orphans` | the transactions that dead processes leave open |
 //! | `adopt`, `lease`, `wallets`, `query` | everything else, one write or one read each |
 //! | `fault` | driver errors in the caller's words |
@@ -16,6 +17,7 @@ mod adopt;
 mod commit;
 mod connect;
 mod fault;
+mod indexes;
 mod lease;
 mod orphans;
 mod plan;
@@ -24,6 +26,7 @@ mod rows;
 mod schema;
 mod settle;
 mod transact;
+mod verdict;
 mod wallets;
 
 use std::future::Future;

@@ -5,24 +5,19 @@
 //! or the proofs that it relied on is answered, and the rest go again; after some rounds each of
 //! them alone, in order. An unknown commit is settled by a majority write on the head.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
-use mongodb::options::ReadConcern;
-use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::commit::Job;
 use super::fault::store_error;
 use super::lease::change;
 use super::plan::Plan;
-use super::query::collect;
-use super::rows::ProofDoc;
 use super::transact::{Outcome, run};
+use super::verdict::{look, verdict};
 use super::{Db, orphans};
 use crate::ports::StoreError;
-use crate::saga::proofs::ProofState;
 
 /// Rounds for a whole batch: the second goes without those that could not, the third is for bad
 /// luck. After that one member is not allowed to keep the others.
@@ -142,34 +137,13 @@ async fn confirmed(db: &Db, jobs: Vec<Job>) -> Vec<Job> {
 async fn is_written(db: &Db, plan: &Plan) -> Result<bool, StoreError> {
     let touch = doc! { "$inc": { "touched": 1i64 } };
     let own = doc! { "_id": &plan.saga };
-    let head: Option<Id> = change(db, own, touch, doc! { "_id": 1 }).await?;
+    let head: Option<Document> = change(db, own, touch, doc! { "_id": 1 }).await?;
     let Some(last) = plan.events.last().filter(|_| head.is_some()) else {
         return Ok(false);
     };
     let same = doc! { "_id": &last.id, "hash": &last.hash };
-    let found = db.events::<Id>().find_one(same).await;
+    let found = db.events::<Document>().find_one(same).await;
     Ok(found.map_err(store_error)?.is_some())
-}
-
-#[derive(Deserialize)]
-struct Id {
-    #[serde(rename = "_id")]
-    id: String,
-}
-
-#[derive(Deserialize)]
-struct HeadSeen {
-    #[serde(rename = "_id")]
-    id: String,
-    version: i64,
-    fence: i64,
-}
-
-/// What the database has of the rows that some appends rely on.
-struct Seen {
-    heads: HashMap<String, HeadSeen>,
-    events: Vec<String>,
-    proofs: HashMap<String, ProofDoc>,
 }
 
 /// Answers those whose conditions no longer hold and returns the others, without the coins that
@@ -184,84 +158,10 @@ async fn weeded(db: &Db, jobs: Vec<Job>) -> Vec<Job> {
         match verdict(&job.plan, &seen) {
             Err(error) => answer(job, Err(error)),
             Ok(()) => {
-                let stored = |coin: &ProofDoc| seen.proofs.contains_key(&coin.y);
-                job.plan.inserts.retain(|coin| !stored(coin));
+                job.plan.inserts.retain(|coin| !seen.has(coin));
                 left.push(job);
             }
         }
     }
     left
-}
-
-async fn look(db: &Db, jobs: &[Job]) -> Result<Seen, StoreError> {
-    let plans = || jobs.iter().map(|job| &job.plan);
-    let among = |ids: Vec<&str>| doc! { "_id": { "$in": ids } };
-    if let Some(plan) = plans().next() {
-        barrier(db, &plan.saga).await?;
-    }
-    let sagas = among(plans().map(|p| p.saga.as_str()).collect());
-    let events = among(
-        plans()
-            .flat_map(|p| &p.events)
-            .map(|e| e.id.as_str())
-            .collect(),
-    );
-    let ys = among(plans().flat_map(Plan::ys).collect());
-    let heads: Vec<HeadSeen> = collect(db.sagas().find(sagas).await).await?;
-    let events: Vec<Id> = collect(db.events().find(events).await).await?;
-    let proofs: Vec<ProofDoc> = collect(db.proofs().find(ys).await).await?;
-    Ok(Seen {
-        heads: heads.into_iter().map(|h| (h.id.clone(), h)).collect(),
-        events: events.into_iter().map(|e| e.id).collect(),
-        proofs: proofs.into_iter().map(|p| (p.y.clone(), p)).collect(),
-    })
-}
-
-/// A linearizable read waits until all that this server has is on a majority. What we collided
-/// with may be younger than what majority reads see: ours, and those of the caller who is told to
-/// load again.
-async fn barrier(db: &Db, saga: &str) -> Result<(), StoreError> {
-    let sagas = db.sagas::<Document>();
-    let read = sagas
-        .find_one(doc! { "_id": saga })
-        .read_concern(ReadConcern::linearizable())
-        .max_time(super::connect::WRITE_CONCERN_WAIT);
-    read.await.map(|_| ()).map_err(store_error)
-}
-
-/// Why an append cannot be written as it is, by where it would fail: head and events, then moves,
-/// then new coins.
-fn verdict(plan: &Plan, seen: &Seen) -> Result<(), StoreError> {
-    let head = seen.heads.get(&plan.saga);
-    let ours = head.is_some_and(|h| h.version == plan.expected && h.fence == plan.fence);
-    if !ours || plan.events.iter().any(|e| seen.events.contains(&e.id)) {
-        return Err(StoreError::Reload);
-    }
-    let moved = plan.moves.iter().filter(|m| {
-        let row = seen.proofs.get(m.y.as_str());
-        !row.is_some_and(|row| holds(plan, m.from, row))
-    });
-    let moved: Vec<_> = moved.map(|m| m.y.clone()).collect();
-    if !moved.is_empty() {
-        return Err(StoreError::ChooseAgain(moved));
-    }
-    let other = |coin: &&ProofDoc| {
-        let row = seen.proofs.get(&coin.y);
-        row.is_some_and(|row| row.wallet != plan.wallet || row.c != coin.c)
-    };
-    match plan.inserts.iter().find(other) {
-        Some(coin) => Err(StoreError::YConflict(crate::saga::ids::Y::new(&*coin.y))),
-        None => Ok(()),
-    }
-}
-
-/// The condition of a move, as its statement has it.
-fn holds(plan: &Plan, from: ProofState, row: &ProofDoc) -> bool {
-    let holder = row.saga.as_deref();
-    let held = match from {
-        ProofState::Unspent => holder.is_none(),
-        ProofState::Reserved | ProofState::Pending => holder == Some(&plan.saga),
-        ProofState::Spent => false,
-    };
-    held && row.state == from && row.wallet == plan.wallet
 }

@@ -63,7 +63,7 @@ pub(super) async fn run(db: &Db, jobs: &[Job]) -> Outcome {
         return Outcome::Away(store_error(error));
     }
     match write(db, &mut session, jobs).await {
-        Ok(()) => commit(db, &mut session).await,
+        Ok(()) => commit(&mut session).await,
         Err(fault) => {
             // Whether it arrives or not: what is not committed is not kept.
             let _ = session.abort_transaction().await;
@@ -151,10 +151,10 @@ fn refusals(answer: &Document) -> Vec<i32> {
         .collect()
 }
 
-/// Commits, and asks again while the outcome is unknown: the server remembers what it did. Only the
-/// transient label says that the transaction is gone; after any other error, a refused write concern
-/// among them, it may be there.
-async fn commit(db: &Db, session: &mut ClientSession) -> Outcome {
+/// Commits, and asks again while the outcome is unknown: the server remembers what it did. Only
+/// the transient label says that the transaction is gone; after any other error, a refused write
+/// concern among them, it may be there. If it is still open at the server, `orphans` ends it.
+async fn commit(session: &mut ClientSession) -> Outcome {
     let deadline = Instant::now() + COMMIT_WAIT;
     let mut round = 0;
     loop {
@@ -166,17 +166,9 @@ async fn commit(db: &Db, session: &mut ClientSession) -> Outcome {
         }
         if Instant::now() >= deadline {
             tracing::warn!(why = %brief(&error), "a commit stays unknown");
-            end(db, session).await;
             return Outcome::Unknown;
         }
         settle::pause(round).await;
         round += 1;
     }
-}
-
-/// Ends a transaction that may still be open, so that it does not keep its documents for the
-/// minute after which the server would end it. One that was committed stays committed.
-async fn end(db: &Db, session: &ClientSession) {
-    let command = doc! { "killSessions": [session.id().clone()] };
-    let _ = db.client.database("admin").run_command(command).await;
 }

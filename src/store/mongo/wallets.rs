@@ -67,7 +67,7 @@ fn opaque_id() -> Result<String, StoreError> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes)
         .map_err(|_| StoreError::Unavailable("the system has no randomness".to_owned()))?;
-    Ok(hex::encode(bytes))
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// All wallets, or those of one owner.

@@ -425,6 +425,10 @@ impl Mint for SimMint {
         }])
     }
 
+    async fn returns_change(&self, _: &Wallet) -> bool {
+        true
+    }
+
     fn forget_keysets(&self, _: &Wallet) {}
 
     async fn quote_melt(

@@ -4,6 +4,10 @@
 //! Harmless events are collected and appended before the next irreversible step (DESIGN §2,
 //! "durability barriers"), so that the happy path of a melt is two transactions.
 
+mod log;
+mod outcome;
+mod tuning;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,54 +15,20 @@ use tracing::{debug, error, info, warn};
 
 use crate::failpoint;
 use crate::perform::{Claims, Round};
-use crate::ports::{Append, Clock, HeadAfter, Lease, Loaded, Mint, Store, StoreError};
+use crate::ports::{Append, Clock, HeadAfter, Lease, Mint, Store, StoreError};
 use crate::saga::chain::{self, Tail};
 use crate::saga::code::Code;
-use crate::saga::decide::{Ctx, Decision, Limits, Then, decide};
+use crate::saga::decide::{Ctx, Decision, Then, decide};
 use crate::saga::event::{Entry, Event, Refusal};
+use crate::saga::evolve::evolve;
 use crate::saga::ids::SagaId;
-use crate::saga::plan::Bounds;
 use crate::saga::proofs::project_proofs;
-use crate::saga::state::{Adoption, IllegalTransition, Saga, State, Status, evolve};
+use crate::saga::state::{Saga, State, Status};
 use crate::saga::step::{Seen, Step, Trouble, next_step};
 
-/// The numbers of the loop. Every wait has a deadline and every repetition a bound.
-#[derive(Clone, Copy, Debug)]
-pub struct Tuning {
-    /// Bounds of the decisions.
-    pub limits: Limits,
-    /// Bounds of one melt.
-    pub bounds: Bounds,
-    /// How long a lease lives; it is renewed three times as often, also while a mint call runs.
-    /// Recovery of a dead worker's sagas begins when it is over.
-    pub lease_ttl: Duration,
-    /// First wait after a pass without progress; doubled each time.
-    pub backoff_first: Duration,
-    /// Longest wait between passes.
-    pub backoff_max: Duration,
-    /// How long a settlement that the store does not take is offered again before the pass ends.
-    pub critical_retry: Duration,
-}
-
-impl Default for Tuning {
-    fn default() -> Self {
-        Tuning {
-            limits: Limits::default(),
-            // 500 sat locked for the length of a payment cost nobody anything; more is swapped.
-            // 200 inputs and 100 blanks stay well under the 1,000 that mints accept (NUT-08).
-            bounds: Bounds {
-                overpay_max: 500,
-                inputs_max: 200,
-                blanks_max: 100,
-                exposure_max: 10_000_000,
-            },
-            lease_ttl: Duration::from_secs(15),
-            backoff_first: Duration::from_millis(250),
-            backoff_max: Duration::from_secs(300),
-            critical_retry: Duration::from_secs(5),
-        }
-    }
-}
+pub use log::fold;
+pub use outcome::{DriveError, Pass};
+pub use tuning::Tuning;
 
 /// The loop with what it needs. Cheap to clone; one per process.
 pub struct Driver<S, M, C> {
@@ -88,56 +58,6 @@ impl<S, M, C> Clone for Driver<S, M, C> {
     }
 }
 
-/// How a pass ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pass {
-    /// The saga as it is in the log now.
-    pub saga: Saga,
-    /// `None`: there is nothing left to do. Otherwise the wait, and what is waited for.
-    pub later: Option<(Duration, String)>,
-}
-
-/// Why a pass ended without a word on the saga.
-#[derive(Debug, thiserror::Error)]
-pub enum DriveError {
-    /// Another worker has it: nothing to do here.
-    #[error("another worker drives this saga")]
-    Lost,
-    /// The store does not answer. If `paid`, the mint has said PAID and the log does not say so
-    /// yet: the payment must not be made again; recovery completes it.
-    #[error("the store does not take the saga's events: {source}")]
-    Store {
-        /// The mint has said PAID.
-        paid: bool,
-        /// Why.
-        source: StoreError,
-    },
-    /// There is no such saga.
-    #[error("there is no saga {0}")]
-    Missing(SagaId),
-    /// The log does not fold: it is damaged, or written by another program.
-    #[error("the saga's log cannot be used: {0}")]
-    Damaged(String),
-}
-
-impl From<StoreError> for DriveError {
-    fn from(source: StoreError) -> Self {
-        match source {
-            StoreError::Reload => DriveError::Lost,
-            source => DriveError::Store {
-                paid: false,
-                source,
-            },
-        }
-    }
-}
-
-impl From<IllegalTransition> for DriveError {
-    fn from(illegal: IllegalTransition) -> Self {
-        DriveError::Damaged(illegal.to_string())
-    }
-}
-
 /// A saga under way: what is durable, and what waits for the next barrier.
 struct Run {
     durable: Saga,
@@ -149,43 +69,6 @@ struct Run {
     fresh: bool,
     refused: Option<Refusal>,
     round: u32,
-}
-
-/// Reads a log back into the folded saga, checking the chain on the way.
-///
-/// # Errors
-/// [`DriveError::Damaged`].
-pub fn fold(loaded: &Loaded) -> Result<(Saga, Tail), DriveError> {
-    let new = &loaded.head.new;
-    let adoption = Adoption {
-        id: new.id.clone(),
-        wallet: new.wallet.id.clone(),
-        npub: new.wallet.npub.clone(),
-        mint_url: new.wallet.mint_url.clone(),
-        unit: new.wallet.unit.clone(),
-        request_hash: new.request_hash.clone(),
-        command: new.command.clone(),
-    };
-    let kind = new.command.kind();
-    let genesis = chain::genesis(&new.id);
-    let mut tail = Tail {
-        saga: new.id.clone(),
-        kind,
-        seq: 0,
-        hash: genesis,
-    };
-    let mut saga = Saga::adopted(adoption);
-    for record in &loaded.records {
-        let opened = chain::open(&mut tail, record);
-        let (entry, _) = opened.map_err(|broken| DriveError::Damaged(broken.to_string()))?;
-        saga = evolve(saga, &entry)?;
-    }
-    if tail.seq != loaded.head.version || tail.hash.to_hex() != loaded.head.head_hash {
-        return Err(DriveError::Damaged(
-            "the head does not match its last event".to_owned(),
-        ));
-    }
-    Ok((saga, tail))
 }
 
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {

@@ -1,0 +1,44 @@
+//! The numbers of the loop, each with the reason for its value.
+
+use std::time::Duration;
+
+use crate::saga::decide::Limits;
+use crate::saga::plan::Bounds;
+
+/// The numbers of the loop. Every wait has a deadline and every repetition a bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// Bounds of the decisions.
+    pub limits: Limits,
+    /// Bounds of one melt.
+    pub bounds: Bounds,
+    /// How long a lease lives; it is renewed three times as often, also while a mint call runs.
+    /// Recovery of a dead worker's sagas begins when it is over.
+    pub lease_ttl: Duration,
+    /// First wait after a pass without progress; doubled each time.
+    pub backoff_first: Duration,
+    /// Longest wait between passes.
+    pub backoff_max: Duration,
+    /// How long a settlement that the store does not take is offered again before the pass ends.
+    pub critical_retry: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning {
+            limits: Limits::default(),
+            // 500 sat locked for the length of a payment cost nobody anything; more is swapped.
+            // 200 inputs and 100 blanks stay well under the 1,000 that mints accept (NUT-08).
+            bounds: Bounds {
+                overpay_max: 500,
+                inputs_max: 200,
+                blanks_max: 100,
+                exposure_max: 10_000_000,
+            },
+            lease_ttl: Duration::from_secs(15),
+            backoff_first: Duration::from_millis(250),
+            backoff_max: Duration::from_secs(300),
+            critical_retry: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The events of funding: mint quotes and received tokens.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::saga::ids::{Amount, Coin, Outputs, WalletId, Y};
+
+/// A mint quote was made: pay its invoice to fund the wallet (NUT-04).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MintQuoteCreated {
+    /// Opaque wallet id.
+    pub wallet: WalletId,
+    /// The mint's URL.
+    pub mint_url: String,
+    /// The wallet's unit.
+    pub unit: String,
+    /// How much.
+    pub amount: Amount,
+    /// When the invoice expires, UTC; `None` = never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// True when the quote is locked to a key of ours (NUT-20).
+    pub locked: bool,
+}
+
+/// The intent of minting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MintSent {
+    /// The outputs asked for.
+    pub outputs: Outputs,
+    /// 1 for the first range, 2 for the next…
+    pub attempt: u32,
+}
+
+/// The mint signed: the wallet is funded; terminal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Minted {
+    /// New coins; unspent.
+    pub coins: Vec<Coin>,
+}
+
+/// A foreign token was adopted; its proofs are sealed in the head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiveRequested {
+    /// Opaque wallet id.
+    pub wallet: WalletId,
+    /// The mint's URL.
+    pub mint_url: String,
+    /// The wallet's unit.
+    pub unit: String,
+    /// SHA-256 of the command's parameters, hex.
+    pub request_hash: String,
+    /// The token's Ys.
+    pub ys: Vec<Y>,
+    /// Their sum.
+    pub amount: Amount,
+}
+
+/// The token became coins of ours; terminal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// New coins; unspent.
+    pub coins: Vec<Coin>,
+    /// The input fee paid.
+    pub fee: Amount,
+}
