@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meltd::saga::event::Refusal;
-use meltd::saga::ids::{Amount, Coin, KeysetId, Outputs, Range, SignedCoin, Y};
+use meltd::saga::event::{Entry, Refusal};
+use meltd::saga::ids::{Amount, Coin, KeysetId, Outputs, Range, SagaId, SignedCoin, Y};
 use meltd::saga::plan::{Keyset, input_fee, split};
+use meltd::saga::proofs::{ProofState, ProofWrite, project_proofs};
 use meltd::saga::step::{Change, MeltWord, MintState, QuoteState, Trouble};
 
-use crate::saga_kit::{PREIMAGE, coin, signed, unknown};
+use crate::saga_kit::{PREIMAGE, SAGA, coin, signed, unknown};
 
 /// The choices of one walk.
 #[derive(Clone, Debug)]
@@ -380,5 +381,34 @@ impl Mint {
         let shown = named.filter(|y| !self.hidden.contains(y));
         let found = shown.filter_map(|y| self.signed.get(&y).cloned());
         found.filter(|s| s.coin.keyset == range.keyset).collect()
+    }
+}
+
+/// The wallet's rows, as the store would keep them.
+#[derive(Default)]
+pub(crate) struct Rows(pub BTreeMap<Y, (Coin, ProofState)>);
+
+impl Rows {
+    pub(crate) fn unspent(&self) -> Vec<Coin> {
+        let rows = self.0.values().filter(|(_, s)| *s == ProofState::Unspent);
+        rows.map(|(c, _)| c.clone()).collect()
+    }
+
+    /// Each write finds the state that it names.
+    pub(crate) fn apply(&mut self, entries: &[Entry]) {
+        for write in project_proofs(&SagaId::new(SAGA), entries) {
+            match write {
+                ProofWrite::Insert { coin, state, .. } => {
+                    assert_ne!(state, ProofState::Spent, "born spent");
+                    let before = self.0.insert(coin.y.clone(), (coin, state));
+                    assert!(before.is_none(), "stored twice: {before:?}");
+                }
+                ProofWrite::Move { y, from, to } => {
+                    let row = self.0.get_mut(&y).unwrap();
+                    assert_eq!(row.1, from, "{y} moves to {to:?}");
+                    row.1 = to;
+                }
+            }
+        }
     }
 }
