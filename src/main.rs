@@ -189,6 +189,11 @@ async fn demo(_: Config, _: cli::args::DemoArgs, _: Out) -> Result<Exit, Failure
 #[cfg(feature = "embedded-mint")]
 const DEMO_LEASE_TTL_MS: u64 = 1500;
 
+/// A mint answers a post only when the payment is decided; the demo shows what comes after that
+/// wait without waiting for long.
+#[cfg(feature = "embedded-mint")]
+const DEMO_POST_TIMEOUT_MS: u64 = 2000;
+
 /// A mint in memory, a store and a seed in a folder that is removed if all went well.
 #[cfg(feature = "embedded-mint")]
 async fn demo(mut config: Config, args: cli::args::DemoArgs, out: Out) -> Result<Exit, Failure> {
@@ -213,6 +218,7 @@ async fn demo(mut config: Config, args: cli::args::DemoArgs, out: Out) -> Result
     let mint = EmbeddedMint::start(settings).await;
     let mint = mint.map_err(|why| broken(why.to_string()))?;
     config.lease_ttl_ms = DEMO_LEASE_TTL_MS;
+    config.post_timeout_ms = DEMO_POST_TIMEOUT_MS;
     config.seed_file = None;
     let address = StoreAddress::Sqlite(file.clone());
     let urls = vec![mint.url().to_string()];

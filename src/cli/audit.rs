@@ -96,8 +96,8 @@ impl Answer for AuditAnswer {
             text += &format!("problem: {problem}\n");
         }
         let verdict = if self.clean { "clean" } else { "NOT CLEAN" };
-        let counts = format!("{sagas} sagas, {events} events, {proofs} coins");
-        text + &format!("{verdict}: {counts} checked against the log\n")
+        let counts = format!("sagas {sagas}, events {events}, coins {proofs}");
+        text + &format!("{verdict}: checked {counts}\n")
     }
 
     fn failure(&self) -> Option<&Failure> {

@@ -8,8 +8,8 @@ use super::output::table;
 use crate::ports::Loaded;
 use crate::saga::chain::{self, Tail};
 use crate::saga::event::{
-    AtomicCommitted, Event, MeltRequested, Plan, ProofsReleased, ProofsSent, Purpose, SwapPrepared,
-    Way,
+    AtomicCommitted, Event, MeltRequested, Plan, ProofsReleased, ProofsSent, Purpose, SwapDone,
+    SwapPrepared, Way,
 };
 use crate::saga::ids::{Amount, Coin, Range, sum};
 
@@ -105,14 +105,7 @@ fn facts(event: &Event, unit: &str) -> String {
         Event::PreflightPassed(e) => planned(&e.plan, e.corrections.len(), unit),
         Event::PreflightBlocked(e) => format!("{}: {}", e.code, e.reason),
         Event::SwapPrepared(e) => swap_prepared(e, unit),
-        Event::SwapDone(e) => format!(
-            "{}: {} spent, {} to send, {} to keep, fee {} {unit}",
-            purpose(e.purpose),
-            coins(e.inputs.len()),
-            worth(&e.send, unit),
-            worth(&e.keep, unit),
-            e.fee
-        ),
+        Event::SwapDone(e) => swap_done(e, unit),
         Event::ProofsSent(e) => sent(e, unit),
         Event::MeltPaid(e) if e.proven => "the preimage proves it".to_owned(),
         Event::MeltPaid(_) => "claimed by the mint, without proof".to_owned(),
@@ -137,7 +130,7 @@ fn facts(event: &Event, unit: &str) -> String {
             let locked = if e.locked { ", locked to our key" } else { "" };
             format!("{} {unit}{locked}", e.amount)
         }
-        Event::MintSent(e) => format!("{}, try {}", range(&e.outputs.range()), e.attempt),
+        Event::MintSent(e) => format!("{}{}", range(&e.outputs.range()), again(e.attempt)),
         Event::Minted(e) => worth(&e.coins, unit),
         Event::ReceiveRequested(e) => format!("{} of {} {unit}", coins(e.ys.len()), e.amount),
         Event::Received(e) => format!("{}, fee {} {unit}", worth(&e.coins, unit), e.fee),
@@ -179,12 +172,25 @@ fn planned(plan: &Plan, corrected: usize, unit: &str) -> String {
 
 fn swap_prepared(e: &SwapPrepared, unit: &str) -> String {
     format!(
-        "{}: {} of {} {unit} for {}, try {}",
+        "{}: {} of {} {unit} for {}{}",
         purpose(e.purpose),
         coins(e.inputs.len()),
         e.input_amount,
         range(&e.outputs.range()),
-        e.attempt
+        again(e.attempt)
+    )
+}
+
+fn swap_done(e: &SwapDone, unit: &str) -> String {
+    let to_send = match e.send.as_slice() {
+        [] => String::new(),
+        coins => format!("{} to send, ", worth(coins, unit)),
+    };
+    let (spent, kept) = (coins(e.inputs.len()), worth(&e.keep, unit));
+    let purpose = purpose(e.purpose);
+    format!(
+        "{purpose}: {spent} became {to_send}{kept} to keep, fee {} {unit}",
+        e.fee
     )
 }
 
@@ -231,7 +237,7 @@ fn released(e: &ProofsReleased) -> String {
     } else {
         "planned again"
     };
-    format!("{} let go, {then}: {}", coins(e.coins.len()), e.reason)
+    format!("{} let go {then}: {}", coins(e.coins.len()), e.reason)
 }
 
 fn purpose(purpose: Purpose) -> &'static str {
@@ -252,6 +258,14 @@ fn coins(n: usize) -> String {
 fn worth(list: &[Coin], unit: &str) -> String {
     let total: Amount = sum(list.iter().map(|c| c.amount)).unwrap_or(Amount::MAX);
     format!("{total} {unit} in {}", coins(list.len()))
+}
+
+/// Said of every try but the first.
+fn again(attempt: u32) -> String {
+    match attempt {
+        0 | 1 => String::new(),
+        n => format!(", try {n}"),
+    }
 }
 
 /// Counters, as first to last.

@@ -15,4 +15,8 @@ mod store_mongo;
 mod store_sqlite;
 
 #[cfg(feature = "embedded-mint")]
+mod cli;
+#[cfg(feature = "embedded-mint")]
+mod embedded_mint;
+#[cfg(feature = "embedded-mint")]
 mod mint_cdk;
