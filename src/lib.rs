@@ -1,15 +1,73 @@
-//! meltd
-pub mod audit;
-pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod driver;
-pub mod failpoint;
-pub mod intake;
-pub mod mint;
-pub mod npub;
-pub mod perform;
-pub mod ports;
-pub mod recovery;
+//! meltd pays Lightning invoices out of Cashu ecash, and never loses, strands or doubles a sat.
+//!
+//! # The tour
+//!
+//! A payment is a *saga*: a log of events, a state that is folded from them, and pure functions
+//! that say what to do next. A first run and a recovery after a crash are the same loop:
+//!
+//! ```text
+//!          request                                        answer
+//!             │                                             ▲
+//!          intake ── adopt ──┐                              │
+//!                            ▼                              │
+//!          ┌──────────── driver: load → fold → next_step ───┴── Stop
+//!          │                 ▲              │
+//!          │ append          │ decide       │ perform
+//!          ▼                 │              ▼
+//!        Store            Seen ◀───────── Mint
+//!   (sqlite, mongo)                      (cdk)
+//! ```
+//!
+//! Read in this order: [`saga`], where every decision is made without doing anything; [`ports`],
+//! what the outside has to offer; [`driver`] and [`perform`], which do it. The rest is small.
+//!
+//! | module | may use |
+//! |---|---|
+//! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
+//! | [`ports`] | `saga` |
+//! | [`driver`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
+//! | [`store`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
+//! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
+//! | `main` | everything: it chooses the adapters |
+
+/// The pure core: states, events, plans, decisions, the hash chain.
 pub mod saga;
+
+/// What the loops need from outside: a store, mints, a clock.
+pub mod ports;
+
+/// From a request to an adopted saga, or a refusal that leaves nothing behind.
+pub mod intake;
+
+/// The one loop, and when something becomes durable.
+pub mod driver;
+
+/// The input and output of one step.
+pub mod perform;
+
+/// Finds what was left unfinished, and drives it with the same loop.
+pub mod recovery;
+
+/// Proves that the store agrees with its own history, and that value is conserved.
+pub mod audit;
+
+/// Where sagas and coins are kept: SQLite and MongoDB.
 pub mod store;
+
+/// The way to mints; and, for tests and the demo, a whole mint.
+pub mod mint;
+
+/// The command line.
+pub mod cli;
+
+/// Every option that all commands share.
+pub mod config;
+
+/// The only place that reads the time.
+pub mod clock;
+
+/// The owner of a wallet.
+pub mod npub;
+
+/// Where a test may end the process.
+pub mod failpoint;

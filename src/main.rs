@@ -51,9 +51,10 @@ fn usage(error: &clap::Error) -> Exit {
         return Out::new(true, false).fail(&Failure::new(Code::ConfigInvalid, line));
     }
     let shown = error.print();
-    match (error.use_stderr(), shown) {
-        (false, Ok(())) => Exit::Done,
-        _ => Exit::Usage,
+    if shown.is_ok() && !error.use_stderr() {
+        Exit::Done
+    } else {
+        Exit::Usage
     }
 }
 
@@ -240,9 +241,10 @@ async fn demo(mut config: Config, args: cli::args::DemoArgs, out: Out) -> Result
     let stage = cli::demo::Stage::new(act, mint, folder.clone(), environment);
     let exit = stage.run().await;
     if args.dir.is_none() {
-        match exit {
-            Exit::Done => drop(std::fs::remove_dir_all(&folder)),
-            _ => meltd::cli::output::note(&format!("the data is kept in {}", folder.display())),
+        if exit == Exit::Done {
+            drop(std::fs::remove_dir_all(&folder));
+        } else {
+            cli::output::note(&format!("the data is kept in {}", folder.display()));
         }
     }
     Ok(exit)

@@ -12,7 +12,7 @@ use crate::saga::code::Code;
 
 /// What the audit found, with the wallets' owners.
 #[derive(Debug, Serialize)]
-pub struct AuditAnswer {
+pub(super) struct AuditAnswer {
     clean: bool,
     #[serde(flatten)]
     audit: Audit,
@@ -43,7 +43,10 @@ pub(super) async fn verify<S: Store>(store: &S) -> Result<AuditAnswer, Failure> 
 }
 
 /// Where each wallet's value came from and went to, as a table.
-pub fn conservation(accounts: &BTreeMap<String, Account>, name: impl Fn(&str) -> String) -> String {
+pub(super) fn conservation(
+    accounts: &BTreeMap<String, Account>,
+    name: impl Fn(&str) -> String,
+) -> String {
     let head = [
         "wallet",
         "minted",
