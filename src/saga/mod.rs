@@ -1,4 +1,56 @@
-//! PURE: the melt, mint and receive sagas. No async, no I/O, no clock, no randomness.
+//! PURE: the melt, mint and receive sagas. No async, no I/O, no clock, no randomness: what it
+//! needs of these comes in as values. Everything that meltd promises is decided in this folder.
+//!
+//! Four functions make a saga:
+//!
+//! | function | from | to |
+//! |---|---|---|
+//! | [`state::evolve`] | the folded saga, one event | the folded saga |
+//! | [`step::next_step`] | the folded saga | the next thing to do |
+//! | [`decide::decide`] | the folded saga, what was seen | events |
+//! | [`proofs::project_proofs`] | events | writes to proof rows |
+//!
+//! The driver (`crate::driver`) runs them in a circle, for a first run and for a recovery alike.
+//!
+//! # The melt
+//!
+//! ```text
+//!  Adopted ─MeltRequested→ Requested ─QuoteCreated→ Quoted ─PreflightPassed→ Planned
+//!     │                        │  ▲                   │ │                    │    │
+//!     └──────Rejected──────────┴──┼────Rejected───────┘ └PreflightBlocked    │    │SwapPrepared{plan}
+//!                                 │                      → Blocked           │    ▼
+//!                                 │                                          │  Swapping
+//!                 ProofsReleased (to be planned again)                       │    │SwapDone{plan}
+//!                                 │                                          │    ▼
+//!                                 │                     ┌───── ProofsSent ───┴── Ready
+//!                                 │                     ▼
+//!                                 │                   Sent ◀┐ ProofsSent (the same request again),
+//!                                 │                    │ └──┘ MeltRefused (evidence only)
+//!                                 │                    │
+//!                                 │     SwapPrepared{fence}          MeltPaid
+//!                                 │                    ├────────────────────────▶ Paid
+//!                                 │                    ▼          MeltPaid          │ AtomicCommitted
+//!                                 └──────────────── Fencing ───────────────────────▶│
+//!                                    SwapDone{fence}   │                            ▼
+//!                                    ProofsReleased    ▼                 Owing ──▶ Settled
+//!                                    (final)        Released               ChangeCollected
+//! ```
+//!
+//! From `Sent` on only evidence frees coins: there is no arrow out of `Sent` that time, an error
+//! code or an operator could take. The one way back leads through `Fencing`: a swap of one input
+//! to ourselves, after which a late melt can only bounce.
+//!
+//! `ProofsReleased` is also possible from `Planned`, `Swapping` and `Ready`, where no melt was
+//! posted. `Parked` is not a state but a flag on any of them: nothing that moves money happens
+//! while it is set, and asking goes on.
+//!
+//! # Mint and receive
+//!
+//! ```text
+//!  Adopted ─MintQuoteCreated→ Quoted ─MintSent→ Issuing ─Minted→ Settled
+//!  Adopted ─ReceiveRequested→ Requested ─SwapPrepared{receive}→ Swapping ─Received→ Settled
+//! ```
+
 pub mod chain;
 pub mod code;
 pub mod command;

@@ -86,14 +86,20 @@ pub fn input_fee(ppk: impl IntoIterator<Item = u64>) -> Amount {
     Amount::try_from(total.div_ceil(1000)).unwrap_or(Amount::MAX)
 }
 
-/// The fewest denominations that sum to `amount`, ascending; `None` if they cannot.
+/// Most outputs in one request: mints refuse longer ones (NUT-08 asks them to accept 1,000). It
+/// also keeps a keyset that signs only small amounts from using up the memory.
+const PARTS_MAX: u64 = 1_000;
+
+/// The fewest denominations that sum to `amount`, ascending; `None` if they cannot, or if it would
+/// take more than any mint accepts.
 pub fn split(amount: Amount, denominations: &[Amount]) -> Option<Vec<Amount>> {
     let mut rest = amount;
+    let mut left = PARTS_MAX;
     let mut parts = Vec::new();
     for &denomination in denominations.iter().rev().filter(|d| **d > 0) {
-        for _ in 0..rest / denomination {
-            parts.push(denomination);
-        }
+        let count = rest / denomination;
+        left = left.checked_sub(count)?;
+        parts.extend((0..count).map(|_| denomination));
         rest %= denomination;
     }
     parts.reverse();
@@ -139,11 +145,14 @@ pub fn choose(coins: &[Coin], terms: &Terms<'_>) -> Result<Plan, NoPlan> {
         Ok((plan, _)) => match swap_plan(&priced, need, terms, out) {
             Ok(swap) => swap,
             // The swap's own fee is not affordable, or cannot be expressed: overpay after all.
-            Err(_) if terms.returns_change => plan,
+            Err(_) if terms.returns_change && plan.blanks <= terms.bounds.blanks_max => plan,
             Err(why) => return Err(why),
         },
         Err(why) => return Err(why),
     };
+    if plan.blanks > terms.bounds.blanks_max {
+        return Err(NoPlan::Keyset);
+    }
     let at_risk = plan
         .inputs
         .iter()

@@ -3,16 +3,21 @@
 #[macro_use]
 mod store_contract;
 
+mod saga_chain;
+mod saga_codes;
 mod saga_events;
 mod saga_fence;
 mod saga_fund;
 mod saga_kit;
+mod saga_plan;
+mod saga_plan_edges;
 mod saga_settle;
 mod saga_swaps;
 mod saga_table;
 mod sim;
 mod store_mongo;
 mod store_sqlite;
+mod tidy;
 
 #[cfg(feature = "embedded-mint")]
 mod cli;

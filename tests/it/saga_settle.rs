@@ -296,3 +296,53 @@ fn an_operator_who_says_paid_settles_spent_inputs_and_no_others() {
         given.sees(mixed.seen()).then(&[]).and("later");
     }
 }
+
+/// A mint that repeats a signature pays it once.
+#[test]
+fn change_that_is_told_twice_is_counted_once() {
+    let twice = [coin(100, 4), coin(100, 4), coin(101, 1)];
+    let given = melt(&log_sent(1));
+    let settled = given.sees(paid_with(&twice).seen());
+    settled.then(&[
+        "MeltPaid claimed",
+        "AtomicCommitted fee 4 change [4, 1] owed 2 []",
+    ]);
+    let log = with(with(log_sent(1), paid()), committed(&[]));
+    let collected = melt(&log).sees(paid_with(&twice).seen());
+    collected.then(&["ChangeCollected fee 4 change [4, 1] owed 2"]);
+}
+
+/// A settlement without any signature stays open where blanks were sent; what nobody promised is
+/// looked for only so often, but a mint that is away has not been asked.
+#[test]
+fn change_that_nobody_promised_is_looked_for_a_while() {
+    let log = with(log_ready(), sent_swapped());
+    let paid_now = states(&[Spent; 4]).quote(QuoteState::Paid);
+    let open = melt(&log).sees(paid_now.clone().seen());
+    let open = open.then(&[
+        "MeltPaid claimed",
+        "AtomicCommitted fee 4 change [] owed 0 []",
+    ]);
+    let log: Vec<_> = log
+        .into_iter()
+        .chain(open.is("owing").decision.entries)
+        .collect();
+    let there = paid_now.clone().change(&[coin(100, 1), coin(101, 2)]);
+    melt(&log)
+        .sees(there.seen())
+        .then(&["ChangeCollected fee 1 change [1, 2] owed 0"])
+        .is("settled");
+    let gone = states(&[Spent; 4]).quote_is(unknown());
+    for (asked, tries, ends) in [
+        (paid_now.clone(), 7, false),
+        (paid_now.clone(), 8, true),
+        (gone.clone().change(&[]), 8, true),
+        (gone, 99, false),
+        (silence(), 99, false),
+        (silence().quote_is(unknown()), 99, false),
+    ] {
+        let outcome = melt(&log).tries(tries).sees(asked.seen());
+        let event = ["ChangeCollected fee 4 change [] owed 0"];
+        outcome.then(if ends { &event[..] } else { &[] });
+    }
+}

@@ -4,7 +4,8 @@ use meltd::saga::code::{Code, Discrepancy};
 use meltd::saga::command::Policy;
 use meltd::saga::decide::{Look, judge};
 use meltd::saga::event::{Event, Finding, Way};
-use meltd::saga::proofs::ProofState;
+use meltd::saga::ids::SagaId;
+use meltd::saga::proofs::{ProofState, ProofWrite, project_proofs};
 use meltd::saga::quote;
 use meltd::saga::step::{
     MeltQuote,
@@ -418,4 +419,28 @@ fn an_earlier_plan_swap_is_never_taken_for_the_present_one() {
         "CriticalRaised CRITICAL_MELT_FAILURE",
         "Parked PROOF_STATE_INCONSISTENCY",
     ]);
+}
+
+/// A coin that is spent at the mint does not come back into the balance.
+#[test]
+fn what_was_spent_elsewhere_is_corrected_in_the_same_append() {
+    let mut plan = swapped();
+    plan.inputs = vec![coin(4, 64), coin(5, 64)];
+    let mut swap = swap_prepared();
+    swap.inputs = vec![y(4), y(5)];
+    let given = melt(&[requested(), quoted(), planned(plan), prepared(swap)]).tries(5);
+    let outcome = given.sees(states(&[Spent, Unspent]).empty().seen()).then(&[
+        "ProofsReleased again PROOF_STATE_INCONSISTENCY [4 reserved, 5 reserved]",
+        "ProofCorrected 1",
+    ]);
+    let writes = project_proofs(&SagaId::new(SAGA), &outcome.decision.entries);
+    let to = |n, to| ProofWrite::Move {
+        y: y(n),
+        from: ProofState::Reserved,
+        to,
+    };
+    assert_eq!(
+        writes,
+        [to(4, ProofState::Spent), to(5, ProofState::Unspent)]
+    );
 }

@@ -338,3 +338,40 @@ fn after_the_deadline_a_silent_quote_is_fenced_too() {
         }
     }
 }
+
+/// An adapter's answer of the wrong length is no answer: it decides nothing.
+#[test]
+fn an_answer_of_the_wrong_length_is_no_answer() {
+    for short in [
+        &[][..],
+        &[Spent],
+        &[Unspent, Unspent],
+        &[Unspent; 4],
+        &[Spent; 4],
+    ] {
+        for quote in QUOTE_STATES {
+            let given = melt(&log_sent(1)).tries(99).minutes(999);
+            given
+                .sees(states(short).quote(quote).seen())
+                .then(&[])
+                .and("later");
+        }
+    }
+    let given = melt(&log_fencing(2)).tries(99).refused(11003);
+    let unpaid = states(&ALL_FREE).quote(QuoteState::Unpaid);
+    given.sees(unpaid.clone().seen()).then(&[]).and("later");
+    given
+        .sees(unpaid.clone().empty().seen())
+        .then(&[])
+        .and("later");
+    given
+        .sees(unpaid.clone().empty().empty().seen())
+        .then(&[])
+        .and("do prepare_fence");
+    // A part of a range's outputs: the rest may be on its way.
+    let part = outputs(200, &[1, 2]);
+    given
+        .sees(unpaid.found(&part).empty().seen())
+        .then(&[])
+        .and("later");
+}

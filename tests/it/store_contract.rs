@@ -7,6 +7,7 @@ use meltd::ports::Store;
 pub(crate) mod adopt;
 pub(crate) mod append;
 pub(crate) mod build;
+pub(crate) mod crash;
 pub(crate) mod lease;
 pub(crate) mod proofs;
 pub(crate) mod query;

@@ -2,6 +2,7 @@
 
 mod crash;
 mod file;
+mod speed;
 
 use meltd::store::sqlite::SqliteStore;
 

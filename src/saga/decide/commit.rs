@@ -1,6 +1,8 @@
 //! Settlement: what was paid, what came back, what is owed. Verified change is always stored and
 //! spent inputs are always settled; what the mint did wrong stands beside the commit.
 
+use std::collections::HashSet;
+
 use sha2::{Digest, Sha256};
 
 use super::super::chain::Hash;
@@ -10,7 +12,7 @@ use super::super::event::{
     AtomicCommitted, AtomicResult, ChangeCollected, CriticalRaised, Entry, Event, MeltPaid,
     Operation, Private, ProofsSent, Way,
 };
-use super::super::ids::{self, Amount, Coin};
+use super::super::ids::{self, Amount, Coin, SignedCoin, Y};
 use super::super::proofs::{Token, TransactionType};
 use super::super::state::Saga;
 use super::super::step::{Change, Evidence};
@@ -61,7 +63,7 @@ pub(super) fn settle_only(saga: &Saga, evidence: Evidence) -> Decision {
 fn settlement(saga: &Saga, sent: &ProofsSent, change: Change) -> Vec<Entry> {
     let amount = saga.quote.as_ref().map_or(0, |q| q.amount);
     let bad = change.bad;
-    let (coins, private) = swap::split_signatures(change.coins);
+    let (coins, private) = swap::split_signatures(new_coins(change.coins, &[]));
     let got = ids::sum(coins.iter().map(|c| c.amount)).unwrap_or(Amount::MAX);
     let change_owed = sent.guaranteed_change.saturating_sub(got);
     let spent = sent
@@ -104,6 +106,13 @@ fn settlement(saga: &Saga, sent: &ProofsSent, change: Change) -> Vec<Entry> {
         .collect()
 }
 
+/// What is not known yet, each coin once: a mint that repeats a signature pays it once.
+fn new_coins(found: Vec<SignedCoin>, known: &[Coin]) -> Vec<SignedCoin> {
+    let mut seen: HashSet<Y> = known.iter().map(|c| c.y.clone()).collect();
+    let fresh = found.into_iter();
+    fresh.filter(|s| seen.insert(s.coin.y.clone())).collect()
+}
+
 /// The seeds' `atomicResult`, from the events alone.
 fn atomic_result(saga: &Saga, sent: &ProofsSent, change: &[Coin]) -> AtomicResult {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -142,14 +151,11 @@ pub(super) fn collect(saga: &Saga, evidence: Evidence, ctx: &Ctx) -> Decision {
     let Some(sent) = &saga.sent else {
         return Decision::later("nothing was sent");
     };
+    // A mint that is away was not asked, however often.
+    let is_told = evidence.change.is_some() || matches!(evidence.quote, Some(Ok(_)));
     let found = evidence.change.unwrap_or_default();
-    let known = |c: &Coin| saga.change.iter().any(|have| have.y == c.y);
-    let fresh: Vec<_> = found
-        .coins
-        .into_iter()
-        .filter(|c| !known(&c.coin))
-        .collect();
-    let gives_up = saga.change_owed == 0 && ctx.tries >= ctx.limits.looks_max;
+    let fresh = new_coins(found.coins, &saga.change);
+    let gives_up = is_told && saga.change_owed == 0 && ctx.tries >= ctx.limits.looks_max;
     if fresh.is_empty() && !gives_up {
         return Decision::later("settled; the mint still owes change");
     }

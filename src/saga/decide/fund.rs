@@ -85,8 +85,10 @@ pub(super) fn mint_prepared(saga: &Saga, answer: Result<Funding, Trouble>, ctx: 
 
 /// The answer to minting.
 pub(super) fn minted(saga: &Saga, answer: Result<Vec<SignedCoin>, Trouble>) -> Decision {
+    let asked = saga.minting.last().map(|sent| sent.outputs.amounts.len());
     match answer {
-        Ok(coins) => funded(coins),
+        Ok(coins) if Some(coins.len()) == asked => funded(coins),
+        Ok(_) => Decision::later("the mint signed another number of outputs than it was given"),
         Err(Trouble::Refused(_)) => Decision::go(Step::Inquire(inquiry(saga))),
         Err(trouble @ Trouble::Unknown { .. }) => Decision::later(trouble.explain().1),
     }

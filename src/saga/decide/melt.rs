@@ -414,7 +414,7 @@ fn fence_again(saga: &Saga, evidence: Evidence, ctx: &Ctx) -> Decision {
     }
 }
 
-fn state_of(inquiry: &Inquiry, evidence: &Evidence, y: &ids::Y) -> Option<MintState> {
+pub(super) fn state_of(inquiry: &Inquiry, evidence: &Evidence, y: &ids::Y) -> Option<MintState> {
     let states = evidence.states.as_ref().ok()?;
     inquiry
         .ys

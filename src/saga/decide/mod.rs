@@ -13,7 +13,7 @@ use super::code::Code;
 use super::command::Command;
 use super::event::{CriticalRaised, Entry, Event, Parked, Refusal};
 use super::state::{Saga, State};
-use super::step::{Evidence, MintState, Seen, Step};
+use super::step::{Evidence, Inquiry, MintState, Seen, Step, Trouble};
 
 pub use commit::proven;
 pub use preflight::{Look, judge, policy};
@@ -131,15 +131,46 @@ pub fn decide(saga: &Saga, step: &Step, seen: Seen, ctx: &Ctx) -> Decision {
         (_, Seen::MintQuote(answer)) => fund::quoted(saga, answer, ctx),
         (_, Seen::MintPrepared(answer)) => fund::mint_prepared(saga, answer, ctx),
         (_, Seen::Minted(answer)) => fund::minted(saga, answer),
-        (Step::Inquire(inquiry), Seen::Evidence(evidence)) => match saga.state {
-            State::Sent | State::Paid => melt::evidence(saga, evidence, ctx),
-            State::Fencing => melt::fence_evidence(saga, inquiry, evidence, ctx),
-            State::Swapping => swap::evidence(saga, inquiry, evidence, ctx),
-            State::Owing => commit::collect(saga, evidence, ctx),
-            State::Issuing => fund::evidence(saga, inquiry, evidence, ctx),
-            other => Decision::later(format!("nothing is asked in state {}", other.as_str())),
-        },
+        (Step::Inquire(inquiry), Seen::Evidence(evidence)) => {
+            told(saga, inquiry, whole(inquiry, evidence), ctx)
+        }
         (step, _) => Decision::later(format!("an answer that does not belong to {}", step.name())),
+    }
+}
+
+/// What the answers to an inquiry make of a saga.
+fn told(saga: &Saga, inquiry: &Inquiry, evidence: Evidence, ctx: &Ctx) -> Decision {
+    match saga.state {
+        State::Sent | State::Paid => melt::evidence(saga, evidence, ctx),
+        State::Fencing => melt::fence_evidence(saga, inquiry, evidence, ctx),
+        State::Swapping => swap::evidence(saga, inquiry, evidence, ctx),
+        State::Owing => commit::collect(saga, evidence, ctx),
+        State::Issuing => fund::evidence(saga, inquiry, evidence, ctx),
+        other => Decision::later(format!("nothing is asked in state {}", other.as_str())),
+    }
+}
+
+/// The evidence with every question answered: one state an input, and of each range all outputs or
+/// none. A shorter or longer answer decides nothing, so it is made unknown.
+fn whole(inquiry: &Inquiry, evidence: Evidence) -> Evidence {
+    let unknown = || Trouble::Unknown {
+        code: Code::MintNonsense,
+        detail: "the mint answered another number of questions than it was asked".to_owned(),
+    };
+    let states = evidence.states.and_then(|states| {
+        let is_whole = states.len() == inquiry.ys.len();
+        is_whole.then_some(states).ok_or_else(unknown)
+    });
+    let mut restored = evidence.restored.into_iter();
+    let restored = inquiry.outputs.iter().map(|outputs| {
+        let coins = restored.next().unwrap_or_else(|| Err(unknown()))?;
+        let is_whole = coins.is_empty() || coins.len() == outputs.amounts.len();
+        is_whole.then_some(coins).ok_or_else(unknown)
+    });
+    Evidence {
+        states,
+        restored: restored.collect(),
+        ..evidence
     }
 }
 

@@ -1,14 +1,15 @@
 //! Swaps: for a plan, for a fence, for a received token. A swap with a known answer is done or
 //! refused; with an unknown one it is asked for, and posted again with the same outputs.
 
-use super::super::code::Code;
+use super::super::code::{Code, Discrepancy};
 use super::super::event::{
-    Entry, Event, Private, Purpose, Received, Rejected, SwapDone, SwapPrepared, Way,
+    Entry, Event, Finding, Private, ProofCorrected, Purpose, Received, Rejected, SwapDone,
+    SwapPrepared, Way,
 };
-use super::super::ids::{self, Outputs, SignedCoin};
+use super::super::ids::{self, Outputs, SignedCoin, Y};
 use super::super::proofs::ProofState;
 use super::super::state::Saga;
-use super::super::step::{Evidence, Inquiry, Step, Trouble, inquiry, prepare_receive};
+use super::super::step::{Evidence, Inquiry, MintState, Step, Trouble, inquiry, prepare_receive};
 use super::{Ctx, Decision, Inputs, Then, contradiction, melt};
 
 /// Outputs for the plan's swap are chosen: its intent.
@@ -55,7 +56,8 @@ pub(super) fn posted(
     answer: Result<Vec<SignedCoin>, Trouble>,
 ) -> Decision {
     match answer {
-        Ok(coins) => finished(saga, swap, coins),
+        Ok(coins) if coins.len() == swap.outputs.amounts.len() => finished(saga, swap, coins),
+        Ok(_) => Decision::later("the mint signed another number of outputs than it was given"),
         Err(Trouble::Refused(_)) => Decision::go(Step::Inquire(inquiry(saga))),
         Err(trouble @ Trouble::Unknown { .. }) => Decision::later(trouble.explain().1),
     }
@@ -166,7 +168,7 @@ pub(super) fn evidence(saga: &Saga, inquiry: &Inquiry, evidence: Evidence, ctx: 
         ),
         Inputs::Pending => Decision::later("the inputs are in another operation at the mint"),
         Inputs::Unspent => again(saga, &swap, ctx),
-        Inputs::Spent | Inputs::Mixed => gone(saga, &swap, ctx),
+        Inputs::Spent | Inputs::Mixed => gone(saga, &swap, inquiry, &evidence, ctx),
     }
 }
 
@@ -204,8 +206,14 @@ fn again(saga: &Saga, swap: &SwapPrepared, ctx: &Ctx) -> Decision {
 }
 
 /// The inputs are gone and none of our outputs was signed: somebody else spent them. A plan's
-/// coins are let go, and the next pre-flight corrects them one by one.
-fn gone(saga: &Saga, swap: &SwapPrepared, ctx: &Ctx) -> Decision {
+/// coins are let go, and those that are spent are corrected, one by one, in the same append.
+fn gone(
+    saga: &Saga,
+    swap: &SwapPrepared,
+    inquiry: &Inquiry,
+    evidence: &Evidence,
+    ctx: &Ctx,
+) -> Decision {
     // Unless it refused, our own post may be what spent them: the signatures can show later.
     let is_refused = swap.purpose == Purpose::Receive && ctx.refused.is_some();
     if !is_refused && ctx.tries < ctx.limits.contradictions_max {
@@ -222,13 +230,25 @@ fn gone(saga: &Saga, swap: &SwapPrepared, ctx: &Ctx) -> Decision {
     }
     let is_final = melt::no_new_plan(saga, ctx);
     let reason = "coins of this wallet were spent elsewhere";
-    melt::release(
+    let mut decision = melt::release(
         saga,
         ProofState::Reserved,
         Code::ProofStateInconsistency,
         reason,
         is_final,
-    )
+    );
+    let is_spent = |y: &&Y| melt::state_of(inquiry, evidence, y) == Some(MintState::Spent);
+    let spent: Vec<Y> = inquiry.ys.iter().filter(is_spent).cloned().collect();
+    let finding = |y: &Y| Finding {
+        y: y.clone(),
+        discrepancy: Discrepancy::DbUnspentMintSpent,
+    };
+    let corrected = Event::ProofCorrected(ProofCorrected {
+        findings: spent.iter().map(finding).collect(),
+        spent,
+    });
+    decision.entries.push(corrected.into());
+    decision
 }
 
 fn reject(code: Code, reason: &str) -> Decision {

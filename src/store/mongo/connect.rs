@@ -43,8 +43,12 @@ pub(super) async fn open(uri: &str) -> Result<Db, StoreError> {
     })?;
     strict(&mut options);
     let name = options.default_database.clone();
+    let name = name.unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
+    // All processes on one database have the same name there: they tidy up after each other.
+    let app_name = options.app_name.get_or_insert(format!("meltd:{name}"));
+    let app_name = app_name.clone();
     let client = Client::with_options(options.clone()).map_err(store_error)?;
-    let database = client.database(name.as_deref().unwrap_or(DEFAULT_DATABASE));
+    let database = client.database(&name);
     match hello(&client).await {
         Ok(answer) => check(&answer)?,
         Err(error) => {
@@ -52,7 +56,11 @@ pub(super) async fn open(uri: &str) -> Result<Db, StoreError> {
             return Err(explain(options, error).await);
         }
     }
-    Ok(Db { client, database })
+    Ok(Db {
+        client,
+        database,
+        app_name,
+    })
 }
 
 /// What every call of this client asks for, whatever the URI says: safety is not an option.

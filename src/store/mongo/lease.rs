@@ -4,15 +4,23 @@
 use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::ReturnDocument;
+use mongodb::options::{ReturnDocument, UpdateModifications};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use super::Db;
-use super::fault::{damaged, store_error};
+use super::fault::{codes, damaged, store_error};
 use super::query::collect;
+use super::{Db, orphans};
 use crate::ports::{Lease, StoreError};
 use crate::saga::ids::SagaId;
 use crate::saga::state::Status;
+
+/// How long a head may be locked by somebody else's transaction, which takes milliseconds.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// With the waits still below a call's deadline.
+const LOCK_ROUNDS: u32 = 2;
+/// The server's code for a call that took longer than it was given.
+const TIME_IS_UP: i32 = 50;
 
 /// Every status; the first three are what recovery looks for.
 pub(super) const STATUSES: [Status; 4] =
@@ -35,6 +43,37 @@ fn held(lease: &Lease, owner: &str) -> Result<Document, StoreError> {
     Ok(doc! { "_id": lease.saga.as_str(), "fence": fence, "lease_owner": owner })
 }
 
+/// Changes a head by itself; `None` if none meets the condition. A head that stays locked is a
+/// dead process's: without a limit the server would try for as long as that takes, and take a
+/// lease for a caller that has long gone.
+pub(super) async fn change<T>(
+    db: &Db,
+    wanted: Document,
+    update: impl Into<UpdateModifications>,
+    fields: Document,
+) -> Result<Option<T>, StoreError>
+where
+    T: DeserializeOwned + Send + Sync,
+{
+    let heads = db.sagas::<T>();
+    let update = update.into();
+    let mut round = 0;
+    loop {
+        let changed = heads
+            .find_one_and_update(wanted.clone(), update.clone())
+            .projection(fields.clone())
+            .return_document(ReturnDocument::After)
+            .max_time(LOCK_WAIT);
+        match changed.await {
+            Err(error) if codes(&error).contains(&TIME_IS_UP) && round < LOCK_ROUNDS => {
+                orphans::end(db).await;
+            }
+            other => return other.map_err(store_error),
+        }
+        round += 1;
+    }
+}
+
 /// Takes the lease if it is free or over.
 pub(super) async fn take(
     db: Db,
@@ -51,16 +90,12 @@ pub(super) async fn take(
         "lease_owner": { "$literal": owner },
         "lease_until": after(ttl),
     } };
-    let sagas = db.sagas::<Fence>();
     let wanted = doc! { "_id": saga.as_str(), "$expr": free() };
-    let found = sagas
-        .find_one_and_update(wanted, vec![taken])
-        .projection(doc! { "fence": 1 })
-        .return_document(ReturnDocument::After);
-    let Some(after) = found.await.map_err(store_error)? else {
+    let found = change(&db, wanted, vec![taken], doc! { "fence": 1 }).await?;
+    let Some(Fence { fence }) = found else {
         return Ok(None);
     };
-    let fence = u64::try_from(after.fence).map_err(|_| damaged("fence", saga.as_str()))?;
+    let fence = u64::try_from(fence).map_err(|_| damaged("fence", saga.as_str()))?;
     Ok(Some(Lease { saga, fence }))
 }
 
@@ -72,12 +107,9 @@ pub(super) async fn renew(
     ttl: Duration,
 ) -> Result<(), StoreError> {
     let longer = doc! { "$set": { "lease_until": after(ttl) } };
-    let sagas = db.sagas::<Document>();
-    let done = sagas.update_one(held(&lease, &owner)?, vec![longer]).await;
-    match done.map_err(store_error)?.matched_count {
-        0 => Err(StoreError::Reload),
-        _ => Ok(()),
-    }
+    let held = held(&lease, &owner)?;
+    let found: Option<Document> = change(&db, held, vec![longer], doc! { "_id": 1 }).await?;
+    found.map(|_| ()).ok_or(StoreError::Reload)
 }
 
 /// Ends a lease; `later` puts the saga off.
@@ -97,9 +129,9 @@ pub(super) async fn release(
             "updated_at": "$$NOW",
         });
     }
-    let sagas = db.sagas::<Document>();
-    let ended = sagas.update_one(held(&lease, &owner)?, vec![doc! { "$set": fields }]);
-    ended.await.map(|_| ()).map_err(store_error)
+    let (held, ended) = (held(&lease, &owner)?, vec![doc! { "$set": fields }]);
+    change::<Document>(&db, held, ended, doc! { "_id": 1 }).await?;
+    Ok(())
 }
 
 /// Sagas to be driven, oldest due first.

@@ -5,6 +5,7 @@
 //! | `connect` | client options, and the refusal of servers without transactions |
 //! | `schema`, `rows` | collections, validators, indexes; documents to our types and back |
 //! | `plan`, `commit`, `transact`, `settle` | `append`: what to write, who writes it with whom, one transaction, and what to do when it did not go as planned |
+//! | `orphans` | the transactions that dead processes leave open |
 //! | `adopt`, `lease`, `wallets`, `query` | everything else, one write or one read each |
 //! | `fault` | driver errors in the caller's words |
 //!
@@ -16,6 +17,7 @@ mod commit;
 mod connect;
 mod fault;
 mod lease;
+mod orphans;
 mod plan;
 mod query;
 mod rows;
@@ -84,6 +86,8 @@ impl MongoStore {
 struct Db {
     client: Client,
     database: Database,
+    /// The name under which the server knows our connections.
+    app_name: String,
 }
 
 impl Db {

@@ -9,17 +9,18 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
-use mongodb::options::{ReadConcern, ReturnDocument};
+use mongodb::options::ReadConcern;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::Db;
 use super::commit::Job;
 use super::fault::store_error;
+use super::lease::change;
 use super::plan::Plan;
 use super::query::collect;
 use super::rows::ProofDoc;
 use super::transact::{Outcome, run};
+use super::{Db, orphans};
 use crate::ports::StoreError;
 use crate::saga::proofs::ProofState;
 
@@ -27,9 +28,12 @@ use crate::saga::proofs::ProofState;
 /// luck. After that one member is not allowed to keep the others.
 const BATCH_ROUNDS: u32 = 3;
 
-/// Rounds for one append alone: with the pauses between them about a second, in which any other
-/// transaction on the same documents has ended.
-const LONE_ROUNDS: u32 = 10;
+/// Rounds for one append alone: with the pauses between them about two seconds, in which any other
+/// transaction on the same documents has ended, or is found to have lost its process.
+const LONE_ROUNDS: u32 = 20;
+
+/// From this round on it is not bad luck any more: a lock that outlasts the others' commits.
+const ORPHAN_ROUND: u32 = 6;
 
 /// The longest pause between rounds.
 const MAX_PAUSE_MS: u64 = 200;
@@ -62,7 +66,12 @@ async fn rounds(db: &Db, mut jobs: Vec<Job>, rounds: u32) -> Vec<Job> {
                 return Vec::new();
             }
             Outcome::Unknown => jobs = confirmed(db, jobs).await,
-            Outcome::Surprise => jobs = weeded(db, jobs).await,
+            Outcome::Surprise => {
+                jobs = weeded(db, jobs).await;
+                if round >= ORPHAN_ROUND {
+                    orphans::end(db).await;
+                }
+            }
             // Not a round: the batch stays together until there is a primary, or the callers leave.
             Outcome::Away(why) => {
                 tracing::warn!(%why, "the store went away during an append");
@@ -132,11 +141,8 @@ async fn confirmed(db: &Db, jobs: Vec<Job>) -> Vec<Job> {
 /// end before it or be refused after it.
 async fn is_written(db: &Db, plan: &Plan) -> Result<bool, StoreError> {
     let touch = doc! { "$inc": { "touched": 1i64 } };
-    let heads = db.sagas::<HeadSeen>();
-    let head = heads
-        .find_one_and_update(doc! { "_id": &plan.saga }, touch)
-        .return_document(ReturnDocument::After);
-    let head = head.await.map_err(store_error)?;
+    let own = doc! { "_id": &plan.saga };
+    let head: Option<Id> = change(db, own, touch, doc! { "_id": 1 }).await?;
     let Some(last) = plan.events.last().filter(|_| head.is_some()) else {
         return Ok(false);
     };

@@ -8,8 +8,10 @@
 
 mod append;
 mod fault;
+mod proofs;
 mod query;
 mod reader;
+mod rows;
 mod sagas;
 mod schema;
 mod wallets;

@@ -1,20 +1,13 @@
 //! Reads. A row that cannot be read is [`StoreError::Unusable`], never skipped.
 
-use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Rows, ToSql, params};
 
-use crate::ports::{Head, HeadFilter, Loaded, NewSaga, OutboxRow, ProofRow, StoreError, Wallet};
-use crate::saga::chain::Record;
-use crate::saga::ids::{Coin, KeysetId, Producer, SagaId, Signature, WalletId, Y};
-use crate::saga::proofs::{ProofState, Token, TransactionType};
-use crate::saga::state::Status;
+use crate::ports::{Head, HeadFilter, Loaded, OutboxRow, ProofRow, StoreError};
+use crate::saga::ids::{SagaId, WalletId, Y};
+use crate::saga::proofs::ProofState;
 
-use super::fault::damaged;
-
-/// Heads with their wallets; a condition follows.
-pub(super) const HEAD: &str = "
-SELECT s.*, w.npub, w.mint_url, w.unit FROM sagas s JOIN wallets w ON w.id = s.wallet";
+use super::rows::{HEAD, head_of, proof_of, record_of, text};
 
 pub(super) fn load(conn: &Connection, saga: &SagaId) -> Result<Option<Loaded>, StoreError> {
     let mut select = conn.prepare_cached(&format!("{HEAD} WHERE s.id = ?1"))?;
@@ -143,116 +136,6 @@ fn shown(value: ValueRef<'_>) -> String {
         ValueRef::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         ValueRef::Blob(bytes) => hex::encode(bytes),
     }
-}
-
-pub(super) fn head_of(row: &Row<'_>) -> Result<Head, StoreError> {
-    let command: String = row.get("command")?;
-    Ok(Head {
-        new: NewSaga {
-            id: SagaId::new(text(row, "id")?),
-            wallet: Wallet {
-                id: WalletId::new(text(row, "wallet")?),
-                npub: row.get("npub")?,
-                mint_url: row.get("mint_url")?,
-                unit: row.get("unit")?,
-            },
-            producer: Producer::new(text(row, "producer")?),
-            command_id: row.get("command_id")?,
-            intent_key: row.get("intent_key")?,
-            request_hash: row.get("request_hash")?,
-            // The parser's message could quote the command.
-            command: serde_json::from_str(&command).map_err(|_| damaged("command"))?,
-            reply_to: row.get("reply_to")?,
-        },
-        version: row.get("version")?,
-        head_hash: row.get("head_hash")?,
-        state: row.get("state")?,
-        status: word(row, "status", &STATUSES, |s| s.as_str())?,
-        fence: row.get("fence")?,
-        attempts: row.get("attempts")?,
-        next_attempt_at: maybe_time(row, "next_attempt_at")?,
-        last_error: row.get("last_error")?,
-        created_at: time(row.get("created_at")?)?,
-        updated_at: time(row.get("updated_at")?)?,
-    })
-}
-
-const STATUSES: [Status; 4] = [Status::Active, Status::Owing, Status::Parked, Status::Done];
-
-const STATES: [ProofState; 4] = [
-    ProofState::Unspent,
-    ProofState::Reserved,
-    ProofState::Pending,
-    ProofState::Spent,
-];
-
-const TYPES: [TransactionType; 4] = [
-    TransactionType::Minted,
-    TransactionType::Received,
-    TransactionType::Sent,
-    TransactionType::Change,
-];
-
-fn proof_of(row: &Row<'_>) -> Result<ProofRow, StoreError> {
-    Ok(ProofRow {
-        wallet: WalletId::new(text(row, "wallet")?),
-        coin: Coin {
-            y: Y::new(text(row, "y")?),
-            keyset: KeysetId::new(text(row, "keyset")?),
-            counter: row.get("counter")?,
-            amount: row.get("amount")?,
-        },
-        signature: Signature {
-            c: row.get("c")?,
-            e: row.get("e")?,
-            s: row.get("s")?,
-        },
-        state: word(row, "state", &STATES, |s| s.as_str())?,
-        saga: row.get::<_, Option<String>>("saga")?.map(SagaId::new),
-        token: Token {
-            token_id: row.get("token_id")?,
-            transaction_type: word(row, "transaction_type", &TYPES, |t| t.as_str())?,
-            transaction_id: row.get("transaction_id")?,
-            parent_transaction_id: row.get("parent_transaction_id")?,
-        },
-        spent_at: maybe_time(row, "spent_at")?,
-    })
-}
-
-fn record_of(row: &Row<'_>) -> rusqlite::Result<Record> {
-    Ok(Record {
-        saga: SagaId::new(row.get::<_, String>("saga")?),
-        seq: row.get("seq")?,
-        name: row.get("name")?,
-        body: row.get("body")?,
-        private: row.get("private")?,
-        prev_hash: row.get("prev_hash")?,
-        hash: row.get("hash")?,
-    })
-}
-
-fn text(row: &Row<'_>, column: &str) -> Result<String, StoreError> {
-    Ok(row.get(column)?)
-}
-
-/// The enum's value whose word is stored.
-fn word<T: Copy>(
-    row: &Row<'_>,
-    column: &str,
-    all: &[T],
-    as_str: fn(T) -> &'static str,
-) -> Result<T, StoreError> {
-    let text = text(row, column)?;
-    let found = all.iter().copied().find(|value| as_str(*value) == text);
-    found.ok_or_else(|| damaged(column))
-}
-
-fn time(millis: i64) -> Result<DateTime<Utc>, StoreError> {
-    DateTime::from_timestamp_millis(millis).ok_or_else(|| damaged("time"))
-}
-
-fn maybe_time(row: &Row<'_>, column: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
-    row.get::<_, Option<i64>>(column)?.map(time).transpose()
 }
 
 /// A JSON array of words for `json_each`, so that one statement serves any number of them.

@@ -9,7 +9,7 @@ use crate::saga::chain;
 use crate::saga::code::Code;
 use crate::saga::ids::SagaId;
 
-use super::query::{HEAD, head_of};
+use super::rows::{HEAD, head_of};
 
 const ADOPT: &str = "
 INSERT INTO sagas (id, wallet, kind, producer, command_id, intent_key, request_hash, command,

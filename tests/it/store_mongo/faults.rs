@@ -29,6 +29,8 @@ struct Faulty {
     mongo: Mongo,
     store: Arc<MongoStore>,
     control: Client,
+    /// How often the server had met a fault before this one.
+    before: i64,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -39,46 +41,47 @@ impl Faulty {
         let uri = mongo.uri(&format!("appName={}", mongo.name));
         let store = Arc::new(MongoStore::connect(&uri).await.unwrap());
         let control = mongo.client().await;
-        let faulty = Faulty {
+        let mut faulty = Faulty {
             mongo,
             store,
             control,
+            before: 0,
             _turn: turn,
         };
-        faulty.heal().await;
+        faulty.before = faulty.heal().await;
         faulty
     }
 
     /// The next `times` of these commands fail in this way; 0 = all of them.
-    async fn fail(&self, times: i32, commands: &[&str], how: Document) {
+    async fn fail(&mut self, times: i32, commands: &[&str], how: Document) {
         let mode = match times {
             0 => Bson::from("alwaysOn"),
             times => doc! { "times": times }.into(),
         };
         let mut data = doc! { "failCommands": commands.to_vec(), "appName": &self.mongo.name };
         data.extend(how);
-        self.configure(doc! { "mode": mode, "data": data }).await;
+        let fault = doc! { "mode": mode, "data": data };
+        self.before = self.configure(fault).await;
     }
 
-    async fn heal(&self) {
-        self.configure(doc! { "mode": "off" }).await;
+    async fn heal(&self) -> i64 {
+        self.configure(doc! { "mode": "off" }).await
     }
 
-    async fn configure(&self, what: Document) {
+    /// How often the last fault was met; it is over then.
+    async fn met(&self) -> i64 {
+        self.heal().await - self.before
+    }
+
+    /// Says how often any fault was met since the server started.
+    async fn configure(&self, what: Document) -> i64 {
         let mut command = doc! { "configureFailPoint": "failCommand" };
         command.extend(what);
         let admin = self.control.database("admin");
-        admin.run_command(command).await.expect(
+        let answer = admin.run_command(command).await.expect(
             "the test server must run with --setParameter enableTestCommands=1 \
              (scripts/services starts it so)",
         );
-    }
-
-    /// How often the fault was met so far.
-    async fn met(&self) -> i64 {
-        let admin = self.control.database("admin");
-        let command = doc! { "configureFailPoint": "failCommand", "mode": "off" };
-        let answer = admin.run_command(command).await.unwrap();
         let count = answer.get("count").unwrap();
         count.as_i64().or(count.as_i32().map(i64::from)).unwrap()
     }
@@ -135,11 +138,15 @@ fn transient(code: i32) -> Document {
 
 /// Short disturbances, each of which an append survives by itself.
 async fn survives(times: i32, commands: &[&str], how: Document) {
-    let faulty = Faulty::new().await;
+    let mut faulty = Faulty::new().await;
     let (_, append) = faulty.reservation().await;
     faulty.fail(times, commands, how).await;
     assert_eq!(faulty.store.append(append.clone()).await, Ok(()));
-    assert!(faulty.met().await > 0, "the fault was not met");
+    let met = faulty.met().await;
+    assert!(
+        met > 0 && (times == 0 || met == i64::from(times)),
+        "met {met} times"
+    );
     faulty.check_written(&append).await;
     let again = faulty.store.append(append).await;
     assert_eq!(
@@ -201,7 +208,7 @@ async fn an_unknown_commit_that_happened_is_found() {
 /// does not stand in anybody's way afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_commit_that_did_not_happen_is_unavailable() {
-    let faulty = Faulty::new().await;
+    let mut faulty = Faulty::new().await;
     let (_, append) = faulty.reservation().await;
     faulty.fail(0, &["commitTransaction"], hang_up()).await;
     let outcome = faulty.store.append(append.clone()).await;
@@ -227,7 +234,7 @@ async fn an_unknown_commit_that_did_not_happen_is_unavailable() {
 /// Invariant: a commit that cannot be promised, on a head that cannot be asked, is "unavailable".
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_commit_that_cannot_be_confirmed_is_unavailable() {
-    let faulty = Faulty::new().await;
+    let mut faulty = Faulty::new().await;
     let (_, append) = faulty.reservation().await;
     let commands = ["commitTransaction", "findAndModify"];
     faulty.fail(0, &commands, not_durable(64)).await;
@@ -251,29 +258,29 @@ async fn a_batch_survives_the_faults_of_its_transaction() {
         (2, "update", hang_up()),
         (3, "commitTransaction", not_durable(64)),
     ];
-    let faulty = Faulty::new().await;
-    let store = &faulty.store;
-    let alice = wallet(&**store, "npub1alice").await;
+    let mut faulty = Faulty::new().await;
+    let store = Arc::clone(&faulty.store);
+    let alice = wallet(&*store, "npub1alice").await;
     for (times, command, how) in faults {
-        let coins = fund(&**store, &alice, 30).await;
-        let mut taker = adopt(&**store, &melt(&alice)).await;
+        let coins = fund(&*store, &alice, 30).await;
+        let mut taker = adopt(&*store, &melt(&alice)).await;
         let taken = shift(&coins[7..8], Unspent, Reserved);
-        taker.write(&**store, taken).await.unwrap();
+        taker.write(&*store, taken).await.unwrap();
         let mut appends = Vec::new();
         for coin in &coins {
-            let chain = adopt(&**store, &melt(&alice)).await;
+            let chain = adopt(&*store, &melt(&alice)).await;
             let one = std::slice::from_ref(coin);
             appends.push(chain.append(1, shift(one, Unspent, Reserved)));
         }
         faulty.fail(times, &[command], how).await;
         let append = |append: &meltd::ports::Append| {
-            let (store, append) = (Arc::clone(store), append.clone());
+            let (store, append) = (Arc::clone(&store), append.clone());
             tokio::spawn(async move { store.append(append).await })
         };
         let tasks: Vec<_> = appends.iter().map(append).collect();
         for (i, task) in tasks.into_iter().enumerate() {
             let result = task.await.unwrap();
-            let version = verified(&**store, &appends[i].saga).await;
+            let version = verified(&*store, &appends[i].saga).await;
             if i == 7 {
                 assert_eq!(chosen_again(result), vec![coins[7].y.clone()]);
                 assert_eq!(version, 0);
@@ -281,7 +288,7 @@ async fn a_batch_survives_the_faults_of_its_transaction() {
                 assert_eq!((result, version), (Ok(()), 1), "{command}, member {i}");
             }
         }
-        assert!(faulty.met().await > 0, "the fault was not met");
+        assert_eq!(faulty.met().await, i64::from(times), "{command}");
     }
     faulty.done().await;
 }
@@ -289,9 +296,9 @@ async fn a_batch_survives_the_faults_of_its_transaction() {
 /// Invariant: an adoption that is not durable is not an adoption; its repeat finds the head.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_adoption_that_is_not_durable_is_unavailable() {
-    let faulty = Faulty::new().await;
-    let store = &faulty.store;
-    let alice = wallet(&**store, "npub1alice").await;
+    let mut faulty = Faulty::new().await;
+    let store = Arc::clone(&faulty.store);
+    let alice = wallet(&*store, "npub1alice").await;
     let new = mint(&alice);
     faulty.fail(1, &["update"], not_durable(64)).await;
     let outcome = store.adopt(new.clone(), OWNER, LONG).await;
@@ -318,12 +325,12 @@ async fn an_adoption_that_is_not_durable_is_unavailable() {
 /// Invariant: counters and leases that are not durable are not used; a lost range is a gap.
 #[tokio::test(flavor = "multi_thread")]
 async fn counters_and_leases_that_are_not_durable_are_not_used() {
-    let faulty = Faulty::new().await;
-    let store = &faulty.store;
-    let alice = wallet(&**store, "npub1alice").await;
+    let mut faulty = Faulty::new().await;
+    let store = Arc::clone(&faulty.store);
+    let alice = wallet(&*store, "npub1alice").await;
     let keyset = KeysetId::new("00ad268c4d1f5826");
     let saga = mint(&alice);
-    let lease = crate::store_contract::build::adopt_for(&**store, &saga, LONG).await;
+    let lease = crate::store_contract::build::adopt_for(&*store, &saga, LONG).await;
     store.release(&lease, OWNER, None).await.unwrap();
     assert_eq!(store.take_counters(&alice.id, &keyset, 5).await, Ok(0));
 
@@ -349,7 +356,7 @@ async fn counters_and_leases_that_are_not_durable_are_not_used() {
 /// Invariant: errors that no retry mends are told apart from a server that is away.
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_writes_are_unusable() {
-    let faulty = Faulty::new().await;
+    let mut faulty = Faulty::new().await;
     let (_, append) = faulty.reservation().await;
     faulty.fail(0, &["insert"], error(13)).await;
     let outcome = faulty.store.append(append.clone()).await;
