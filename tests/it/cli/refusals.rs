@@ -156,7 +156,7 @@ async fn tokens_that_cannot_be_taken() {
         ("cashuBnonsense", "TOKEN_INVALID"),
         ("hello", "TOKEN_INVALID"),
         (corrupt, "TOKEN_INVALID"),
-        (&foreign, "TOKEN_FOREIGN"),
+        (&foreign, "MINT_UNKNOWN"),
         (&one_sat, "TOKEN_TOO_SMALL"),
     ];
     for (token, code) in rows {
@@ -169,6 +169,17 @@ async fn tokens_that_cannot_be_taken() {
         3,
         "TOKEN_SPENT",
     );
+
+    let (here, there) = (
+        scene.mint.url().to_string(),
+        elsewhere.mint.url().to_string(),
+    );
+    let scene = scene.with("MELTD_MINT_URL", &format!("{here},{there}"));
+    let receive = ["receive", "--npub", ALICE, &foreign, "--mint", &here];
+    refused(&scene, &receive, 3, "TOKEN_FOREIGN");
+    scene.json(&["receive", "--npub", ALICE, &foreign]).exits(0);
+    assert_eq!(scene.balance(ALICE)["wallets"].as_array().unwrap().len(), 2);
+    assert_eq!(scene.balance(ALICE)["available"], 63);
 }
 
 #[tokio::test]

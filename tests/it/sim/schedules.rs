@@ -442,7 +442,10 @@ async fn pairs(coins: &[Amount]) {
             }
         }
     }
-    println!("{schedules} schedules of faults and crashes in {:?}", began.elapsed());
+    println!(
+        "{schedules} schedules of faults and crashes in {:?}",
+        began.elapsed()
+    );
     assert!(schedules > 5_000, "only {schedules} schedules were tried");
 }
 
