@@ -2,7 +2,12 @@
 //! same mint in the same run. Client and mint share the machine's cores.
 //!
 //! `cargo bench --all-features --bench melt`
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
 #![allow(dead_code)]
 
 #[path = "../tests/it/embedded_mint/purse.rs"]
@@ -32,7 +37,9 @@ const MELTS: usize = 200;
 const NPUB: &str = "npub180cvv07tjdrrgpa0j7j7tmnyl2yr6yr7l8j4s3evf6u64th6gkwsyjh6w6";
 
 fn invoices(mint: &EmbeddedMint) -> Vec<Bolt11Invoice> {
-    (0..MELTS).map(|_| mint.lightning().create_invoice(100_000, "bench").unwrap()).collect()
+    (0..MELTS)
+        .map(|_| mint.lightning().create_invoice(100_000, "bench").unwrap())
+        .collect()
 }
 
 fn report(what: &str, at_once: usize, took: Duration) {
@@ -53,7 +60,10 @@ async fn bare(mint: &EmbeddedMint, at_once: usize) {
         purses.push(Purse::open(mint.url()).await);
     }
     let began = Instant::now();
-    let shares: Vec<Vec<_>> = jobs.chunks(MELTS.div_ceil(at_once)).map(<[_]>::to_vec).collect();
+    let shares: Vec<Vec<_>> = jobs
+        .chunks(MELTS.div_ceil(at_once))
+        .map(<[_]>::to_vec)
+        .collect();
     let tasks = shares.into_iter().zip(purses).map(|(share, purse)| {
         tokio::spawn(async move {
             for (proofs, invoice) in share {
@@ -65,7 +75,11 @@ async fn bare(mint: &EmbeddedMint, at_once: usize) {
                     Some(blanks.blinded_messages()),
                 );
                 use cdk::wallet::MintConnector;
-                let answer = purse.client.post_melt(&purse::BOLT11, request).await.unwrap();
+                let answer = purse
+                    .client
+                    .post_melt(&purse::BOLT11, request)
+                    .await
+                    .unwrap();
                 purse.unblind(answer.change().cloned().unwrap_or_default(), &blanks);
             }
         })
@@ -81,19 +95,30 @@ async fn durable<S: Store>(what: &str, store: S, mint: &EmbeddedMint, at_once: u
     let urls = [mint.url().to_string()];
     let keychain = Keychain::from_seed([7; 64]);
     let adapter = CdkMint::new(keychain, &urls, Timeouts::default()).unwrap();
-    let driver =
-        Driver::new(Arc::new(store), Arc::new(adapter), Arc::new(SystemClock), "bench");
+    let driver = Driver::new(
+        Arc::new(store),
+        Arc::new(adapter),
+        Arc::new(SystemClock),
+        "bench",
+    );
     let origin = Origin {
         producer: Producer::new("bench"),
         command_id: None,
         intent_key: None,
         timeout: Duration::from_secs(60),
     };
-    let target = Target { npub: NPUB.to_owned(), mint_url: None, unit: "sat".to_owned() };
+    let target = Target {
+        npub: NPUB.to_owned(),
+        mint_url: None,
+        unit: "sat".to_owned(),
+    };
     let patience = Duration::from_secs(60);
     for _ in 0..MELTS {
         let funded = driver.submit_mint(&origin, &target, 128).await.unwrap();
-        driver.drive_until(&funded.saga, funded.lease, patience).await.unwrap();
+        driver
+            .drive_until(&funded.saga, funded.lease, patience)
+            .await
+            .unwrap();
     }
     let invoices = invoices(mint);
     let began = Instant::now();
@@ -108,27 +133,39 @@ async fn durable<S: Store>(what: &str, store: S, mint: &EmbeddedMint, at_once: u
                 policy: Policy::Block,
             };
             let adopted = driver.submit_melt(&origin, &request).await.unwrap();
-            let pass = driver.drive_until(&adopted.saga, adopted.lease, patience).await.unwrap();
+            let pass = driver
+                .drive_until(&adopted.saga, adopted.lease, patience)
+                .await
+                .unwrap();
             assert_eq!(pass.unwrap().saga.state, State::Settled);
         })
     });
-    melts.buffer_unordered(at_once).for_each(|done| async { done.unwrap() }).await;
+    melts
+        .buffer_unordered(at_once)
+        .for_each(|done| async { done.unwrap() })
+        .await;
     report(what, at_once, began.elapsed());
 }
 
 #[tokio::main]
 async fn main() {
     let folder = tempfile::tempdir().unwrap();
-    let server = std::env::var("MELTD_TEST_MONGO_URL")
-        .unwrap_or_else(|_| panic!("run scripts/services up, then eval \"$(scripts/services env)\""));
+    let server = std::env::var("MELTD_TEST_MONGO_URL").unwrap_or_else(|_| {
+        panic!("run scripts/services up, then eval \"$(scripts/services env)\"")
+    });
     for at_once in [1, 16] {
-        let settings = Settings { fee_ppk: 100, ..Settings::default() };
+        let settings = Settings {
+            fee_ppk: 100,
+            ..Settings::default()
+        };
         let mint = EmbeddedMint::start(settings).await.unwrap();
         bare(&mint, at_once).await;
         let sqlite = SqliteStore::open(&folder.path().join(format!("{at_once}.db"))).unwrap();
         durable("meltd on SQLite", sqlite, &mint, at_once).await;
         let name = format!("/meltd_bench_{}_{at_once}?", std::process::id());
-        let mongo = MongoStore::connect(&server.replace("/?", &name)).await.unwrap();
+        let mongo = MongoStore::connect(&server.replace("/?", &name))
+            .await
+            .unwrap();
         durable("meltd on MongoDB", mongo, &mint, at_once).await;
         mint.stop().await;
     }

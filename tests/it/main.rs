@@ -3,6 +3,8 @@
 #[macro_use]
 mod store_contract;
 
+#[cfg(feature = "embedded-mint")]
+mod crash;
 mod saga_chain;
 mod saga_codes;
 mod saga_events;
@@ -22,5 +24,9 @@ mod store_mongo;
 mod store_sqlite;
 mod tidy;
 
+#[cfg(feature = "embedded-mint")]
+mod cli;
+#[cfg(feature = "embedded-mint")]
+mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
 mod mint_cdk;
