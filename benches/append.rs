@@ -337,7 +337,7 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     all(
         "sqlite",
-        SqliteStore::open(&folder.path().join("bench.db")).unwrap(),
+        SqliteStore::open(folder.path().join("bench.db")).unwrap(),
     )
     .await;
     let server = std::env::var("MELTD_TEST_MONGO_URL").unwrap_or_else(|_| {

@@ -160,7 +160,7 @@ async fn main() {
         };
         let mint = EmbeddedMint::start(settings).await.unwrap();
         bare(&mint, at_once).await;
-        let sqlite = SqliteStore::open(&folder.path().join(format!("{at_once}.db"))).unwrap();
+        let sqlite = SqliteStore::open(folder.path().join(format!("{at_once}.db"))).unwrap();
         durable("meltd on SQLite", sqlite, &mint, at_once).await;
         let name = format!("/meltd_bench_{}_{at_once}?", std::process::id());
         let mongo = MongoStore::connect(&server.replace("/?", &name))

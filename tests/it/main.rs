@@ -1,5 +1,15 @@
 //! The integration tests, one binary so that they link once: one module per component.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::type_complexity,
+    unreachable_pub,
+    reason = "helpers of tests are tests too, which the lints cannot see"
+)]
+
 #[macro_use]
 mod store_contract;
 
