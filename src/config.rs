@@ -106,7 +106,7 @@ pub struct Config {
 
     /// How long a saga stays with a process that died, in milliseconds; then others may take it
     //
-    // 15 s: renewed every 5 s, so that two renewals may fail, and short enough for a person to wait.
+    // 15 s: renewed every 5 s, so that two renewals may fail, and a person can wait for it.
     #[arg(
         long,
         global = true,

@@ -1,42 +1,73 @@
 //! meltd pays Lightning invoices out of Cashu ecash, and never loses, strands or doubles a sat.
 //!
-//! The tour, in the order in which to read:
+//! # The tour
 //!
-//! 1. [`saga`] is the heart, and pure: events, the folded state, what to do next, and what an answer
-//!    makes of it. Its diagram is in the module's own page.
-//! 2. [`ports`] names what the heart needs from outside: a store, a mint, a clock.
-//! 3. [`driver`] is the one loop: load → fold → next step → do it → decide → append.
-//!    [`perform`] does a step and reports what was seen.
-//! 4. [`intake`] adopts commands, [`recovery`] finishes what is unfinished, [`audit`] proves that
-//!    the store agrees with its own history.
-//! 5. [`store`] and [`mint`] are the adapters: MongoDB, SQLite, and a cdk mint over HTTP.
-//! 6. [`config`] and [`cli`] are the face; `main.rs` wires it all together.
+//! A payment is a *saga*: a log of events, a state that is folded from them, and pure functions
+//! that say what to do next. A first run and a recovery after a crash are the same loop:
+//!
+//! ```text
+//!          request                                        answer
+//!             │                                             ▲
+//!          intake ── adopt ──┐                              │
+//!                            ▼                              │
+//!          ┌──────────── driver: load → fold → next_step ───┴── Stop
+//!          │                 ▲              │
+//!          │ append          │ decide       │ perform
+//!          ▼                 │              ▼
+//!        Store            Seen ◀───────── Mint
+//!   (sqlite, mongo)                      (cdk)
+//! ```
+//!
+//! Read in this order: [`saga`], where every decision is made without doing anything; [`ports`],
+//! what the outside has to offer; [`driver`] and [`perform`], which do it. The rest is small.
+//!
+//! | module | may use |
+//! |---|---|
+//! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
+//! | [`ports`] | `saga` |
+//! | [`driver`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
+//! | [`store`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
+//! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
+//! | `main` | everything: it chooses the adapters |
 
-/// Chains, folds, rows and conservation, verified from the log.
+/// The pure core: states, events, plans, decisions, the hash chain.
+pub mod saga;
+
+/// What the loops need from outside: a store, mints, a clock.
+pub mod ports;
+
+/// From a request to an adopted saga, or a refusal that leaves nothing behind.
+pub mod intake;
+
+/// The one loop, and when something becomes durable.
+pub mod driver;
+
+/// The input and output of one step.
+pub mod perform;
+
+/// Finds what was left unfinished, and drives it with the same loop.
+pub mod recovery;
+
+/// Proves that the store agrees with its own history, and that value is conserved.
 pub mod audit;
-/// The commands, their output and their exit codes.
+
+/// Where sagas and coins are kept: SQLite and MongoDB.
+pub mod store;
+
+/// The way to mints; and, for tests and the demo, a whole mint.
+pub mod mint;
+
+/// The command line.
 pub mod cli;
+
+/// Every option that all commands share.
+pub mod config;
+
 /// The only place that reads the time.
 pub mod clock;
-/// Options: flags and `MELTD_*` variables.
-pub mod config;
-/// The one loop, for a first run and for a recovery alike.
-pub mod driver;
-/// Named points at which tests kill the process.
-pub mod failpoint;
-/// From a request to an adopted saga.
-pub mod intake;
-/// The mint, over HTTP; every secret lives and dies in here.
-pub mod mint;
-/// The owner of a wallet, checked and in one spelling.
+
+/// The owner of a wallet.
 pub mod npub;
-/// Step → Seen: the I/O of one step.
-pub mod perform;
-/// What the loops need from outside.
-pub mod ports;
-/// Finds what is due and drives it.
-pub mod recovery;
-/// The pure core.
-pub mod saga;
-/// MongoDB and SQLite, behind one contract.
-pub mod store;
+
+/// Where a test may end the process.
+pub mod failpoint;

@@ -51,9 +51,10 @@ fn usage(error: &clap::Error) -> Exit {
         return Out::new(true, false).fail(&Failure::new(Code::ConfigInvalid, line));
     }
     let shown = error.print();
-    match (error.use_stderr(), shown) {
-        (false, Ok(())) => Exit::Done,
-        _ => Exit::Usage,
+    if shown.is_ok() && !error.use_stderr() {
+        Exit::Done
+    } else {
+        Exit::Usage
     }
 }
 
@@ -189,6 +190,11 @@ async fn demo(_: Config, _: cli::args::DemoArgs, _: Out) -> Result<Exit, Failure
 #[cfg(feature = "embedded-mint")]
 const DEMO_LEASE_TTL_MS: u64 = 1500;
 
+/// A mint answers a post only when the payment is decided; the demo shows what comes after that
+/// wait without waiting for long.
+#[cfg(feature = "embedded-mint")]
+const DEMO_POST_TIMEOUT_MS: u64 = 2000;
+
 /// A mint in memory, a store and a seed in a folder that is removed if all went well.
 #[cfg(feature = "embedded-mint")]
 async fn demo(mut config: Config, args: cli::args::DemoArgs, out: Out) -> Result<Exit, Failure> {
@@ -213,6 +219,7 @@ async fn demo(mut config: Config, args: cli::args::DemoArgs, out: Out) -> Result
     let mint = EmbeddedMint::start(settings).await;
     let mint = mint.map_err(|why| broken(why.to_string()))?;
     config.lease_ttl_ms = DEMO_LEASE_TTL_MS;
+    config.post_timeout_ms = DEMO_POST_TIMEOUT_MS;
     config.seed_file = None;
     let address = StoreAddress::Sqlite(file.clone());
     let urls = vec![mint.url().to_string()];
@@ -234,9 +241,10 @@ async fn demo(mut config: Config, args: cli::args::DemoArgs, out: Out) -> Result
     let stage = cli::demo::Stage::new(act, mint, folder.clone(), environment);
     let exit = stage.run().await;
     if args.dir.is_none() {
-        match exit {
-            Exit::Done => drop(std::fs::remove_dir_all(&folder)),
-            _ => meltd::cli::output::note(&format!("the data is kept in {}", folder.display())),
+        if exit == Exit::Done {
+            drop(std::fs::remove_dir_all(&folder));
+        } else {
+            cli::output::note(&format!("the data is kept in {}", folder.display()));
         }
     }
     Ok(exit)

@@ -3,17 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use super::exit;
+use super::values::{KindArg, PolicyArg, StatusArg, duration};
 use crate::config::Config;
-use crate::saga::command::{Kind, Policy};
 use crate::saga::ids::Amount;
-use crate::saga::state::Status;
 
 /// Pays Lightning invoices out of Cashu ecash, and never loses, strands or doubles a sat.
 #[derive(Debug, Parser)]
-#[command(name = "meltd", version, about, after_help = exit::HELP, max_term_width = 100)]
+#[command(name = "meltd", version, about, after_help = exit::HELP)]
 #[command(disable_help_subcommand = true)]
 pub struct Cli {
     /// What every command reads.
@@ -196,90 +195,6 @@ pub struct RecoverArgs {
     pub wait: Duration,
 }
 
-/// [`Policy`] as an argument.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum PolicyArg {
-    /// Correct the coin and stop.
-    Block,
-    /// Correct the coin and choose again without it.
-    Reselect,
-}
-
-impl From<PolicyArg> for Policy {
-    fn from(arg: PolicyArg) -> Self {
-        match arg {
-            PolicyArg::Block => Policy::Block,
-            PolicyArg::Reselect => Policy::Reselect,
-        }
-    }
-}
-
-/// [`Status`] as an argument.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum StatusArg {
-    /// Steps remain.
-    Active,
-    /// Settled, with change still owed by the mint.
-    Owing,
-    /// On a person's desk.
-    Parked,
-    /// At its end.
-    Done,
-}
-
-impl From<StatusArg> for Status {
-    fn from(arg: StatusArg) -> Self {
-        match arg {
-            StatusArg::Active => Status::Active,
-            StatusArg::Owing => Status::Owing,
-            StatusArg::Parked => Status::Parked,
-            StatusArg::Done => Status::Done,
-        }
-    }
-}
-
-/// [`Kind`] as an argument.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum KindArg {
-    /// Payments.
-    Melt,
-    /// Fundings.
-    Mint,
-    /// Tokens taken in.
-    Receive,
-}
-
-impl From<KindArg> for Kind {
-    fn from(arg: KindArg) -> Self {
-        match arg {
-            KindArg::Melt => Kind::Melt,
-            KindArg::Mint => Kind::Mint,
-            KindArg::Receive => Kind::Receive,
-        }
-    }
-}
-
-/// `60s`, `1500ms`, `2m`, `1h`, or a number of seconds; a day at most.
-fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit());
-    let (digits, unit) = text.split_at(split.unwrap_or(text.len()));
-    let number: u64 = digits.parse().map_err(|_| USE_TIMES.to_owned())?;
-    let factor = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(USE_TIMES.to_owned()),
-    };
-    let ms = number
-        .checked_mul(factor)
-        .filter(|ms| *ms <= 24 * 3_600_000);
-    ms.map(Duration::from_millis)
-        .ok_or_else(|| "a day is the longest time".to_owned())
-}
-
-const USE_TIMES: &str = "write a time as 60s, 1500ms, 2m or 1h";
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -289,27 +204,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn times_have_units() {
-        let ms = |text| duration(text).map(|d| d.as_millis());
-        assert_eq!(ms("60s"), Ok(60_000));
-        assert_eq!(ms("7"), Ok(7_000));
-        assert_eq!(ms("1500ms"), Ok(1_500));
-        assert_eq!(ms("2m"), Ok(120_000));
-        assert_eq!(ms("0"), Ok(0));
-        for bad in [
-            "",
-            "s",
-            "1.5s",
-            "-1s",
-            "3 s",
-            "1d",
-            "25h",
-            "99999999999999999999s",
-        ] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -12,7 +12,7 @@ use crate::saga::code::Code;
 
 /// What the audit found, with the wallets' owners.
 #[derive(Debug, Serialize)]
-pub struct AuditAnswer {
+pub(super) struct AuditAnswer {
     clean: bool,
     #[serde(flatten)]
     audit: Audit,
@@ -43,7 +43,10 @@ pub(super) async fn verify<S: Store>(store: &S) -> Result<AuditAnswer, Failure> 
 }
 
 /// Where each wallet's value came from and went to, as a table.
-pub fn conservation(accounts: &BTreeMap<String, Account>, name: impl Fn(&str) -> String) -> String {
+pub(super) fn conservation(
+    accounts: &BTreeMap<String, Account>,
+    name: impl Fn(&str) -> String,
+) -> String {
     let head = [
         "wallet",
         "minted",
@@ -96,8 +99,8 @@ impl Answer for AuditAnswer {
             text += &format!("problem: {problem}\n");
         }
         let verdict = if self.clean { "clean" } else { "NOT CLEAN" };
-        let counts = format!("{sagas} sagas, {events} events, {proofs} coins");
-        text + &format!("{verdict}: {counts} checked against the log\n")
+        let counts = format!("sagas {sagas}, events {events}, coins {proofs}");
+        text + &format!("{verdict}: checked {counts}\n")
     }
 
     fn failure(&self) -> Option<&Failure> {

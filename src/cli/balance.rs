@@ -18,7 +18,7 @@ const PAGE: u32 = 500;
 
 /// Value by what can be done with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Value {
+pub(super) struct Value {
     /// Free to be spent.
     pub available: Amount,
     /// Chosen by a melt that has not been sent.
@@ -52,7 +52,7 @@ impl Value {
 
 /// One wallet.
 #[derive(Debug, Serialize)]
-pub struct Line {
+pub(super) struct Line {
     wallet: String,
     npub: String,
     mint_url: String,
@@ -63,7 +63,7 @@ pub struct Line {
 
 /// An owner's wallets.
 #[derive(Debug, Serialize)]
-pub struct BalanceAnswer {
+pub(super) struct BalanceAnswer {
     npub: String,
     #[serde(flatten)]
     total: Value,
@@ -72,7 +72,7 @@ pub struct BalanceAnswer {
 
 /// Everybody's wallets.
 #[derive(Debug, Serialize)]
-pub struct WalletsAnswer {
+pub(super) struct WalletsAnswer {
     wallets: Vec<Line>,
 }
 
@@ -113,7 +113,7 @@ async fn lines<S: Store>(store: &S, npub: Option<&str>) -> Result<Vec<Line>, Sto
 }
 
 /// What one wallet holds, by its coins, and is owed, by its sagas.
-pub async fn value<S: Store>(store: &S, wallet: &Wallet) -> Result<Value, StoreError> {
+pub(super) async fn value<S: Store>(store: &S, wallet: &Wallet) -> Result<Value, StoreError> {
     let mut value = Value::default();
     let live = [
         ProofState::Unspent,

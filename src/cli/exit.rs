@@ -63,20 +63,29 @@ impl Exit {
 
     /// How a refusal with this code ends. It holds only while nothing is reserved.
     pub fn of(code: Code) -> Exit {
-        match code {
-            Code::ConfigInvalid | Code::StoreInvalid => Exit::Usage,
+        let usage = matches!(code, Code::ConfigInvalid | Code::StoreInvalid);
+        let unusable = matches!(
+            code,
             Code::StoreUnreachable
-            | Code::StoreUnusable
-            | Code::StoreNoReplicaSet
-            | Code::SeedFileMode
-            | Code::SeedFileInvalid
-            | Code::MintUnreachable
-            | Code::MintSlow
-            | Code::MintRateLimited
-            | Code::MintNonsense => Exit::Unusable,
-            Code::PaymentFailed => Exit::Failed,
-            other if other.severity() == Severity::Critical => Exit::Critical,
-            _ => Exit::Refused,
+                | Code::StoreUnusable
+                | Code::StoreNoReplicaSet
+                | Code::SeedFileMode
+                | Code::SeedFileInvalid
+                | Code::MintUnreachable
+                | Code::MintSlow
+                | Code::MintRateLimited
+                | Code::MintNonsense
+        );
+        if usage {
+            Exit::Usage
+        } else if unusable {
+            Exit::Unusable
+        } else if code == Code::PaymentFailed {
+            Exit::Failed
+        } else if code.severity() == Severity::Critical {
+            Exit::Critical
+        } else {
+            Exit::Refused
         }
     }
 }

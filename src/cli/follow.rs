@@ -10,7 +10,7 @@ use crate::intake::{Refused, Submitted};
 use crate::ports::{Clock, Lease, Mint, Store};
 use crate::saga::code::Code;
 use crate::saga::ids::SagaId;
-use crate::saga::state::{Ended, Saga, Status};
+use crate::saga::state::{Ended, Saga, State, Status};
 
 /// A saga as far as it was followed.
 pub(super) struct Followed {
@@ -106,7 +106,8 @@ impl Followed {
         if let Some(Ended { code, reason }) = &self.saga.ended {
             let refused = Refused::new(*code, reason);
             let mut failure = Failure::from(refused).about(id);
-            if failure.exit == Exit::Refused && self.had_coins_out() {
+            if self.saga.state == State::Released {
+                // Coins were reserved, and came back: more than a refusal.
                 failure.exit = Exit::Failed;
             }
             return Some(failure);
@@ -129,11 +130,6 @@ impl Followed {
         let failure = Failure::new(code, format!("{why}. {}", unfinished_advice(id))).about(id);
         let exit = Exit::Unfinished;
         Some(Failure { exit, ..failure })
-    }
-
-    /// True if coins were let go again, so that it is more than a refusal.
-    fn had_coins_out(&self) -> bool {
-        self.saga.state == crate::saga::state::State::Released
     }
 
     /// The status word for answers.

@@ -26,7 +26,7 @@ const TOKEN_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The answer to a mint or a receive.
 #[derive(Debug, Serialize)]
-pub struct FundAnswer {
+pub(super) struct FundAnswer {
     success: bool,
     saga: SagaId,
     state: &'static str,

@@ -17,7 +17,7 @@ use crate::saga::state::{Saga, State, Status};
 /// What is known about the Lightning payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum PaymentResult {
+pub(super) enum PaymentResult {
     /// The mint says that it is made.
     Paid,
     /// It may be made.
@@ -28,7 +28,7 @@ pub enum PaymentResult {
 
 /// The answer to a melt: the seeds' fields, and ours beside them.
 #[derive(Debug, Serialize)]
-pub struct MeltAnswer {
+pub(super) struct MeltAnswer {
     success: bool,
     #[serde(flatten)]
     seeds: Seeds,

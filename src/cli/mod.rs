@@ -3,12 +3,12 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `args.rs` | the commands and their arguments |
+//! | `args.rs`, `values.rs` | the commands, their arguments and values |
 //! | `exit.rs` | exit codes and errors: the one place that maps codes to numbers |
 //! | `output.rs`, `progress.rs` | answers as text or JSON; waiting with somebody watching |
 //! | `follow.rs` | an adopted saga, followed to its answer |
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
-//! | `balance.rs`, `sagas.rs`, `timeline.rs`, `audit.rs` | what only looks |
+//! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
 //! | `demo/` | the tour on a mint in this process |
 
 pub mod args;
@@ -17,6 +17,7 @@ mod balance;
 #[cfg(feature = "embedded-mint")]
 pub mod demo;
 pub mod exit;
+mod facts;
 mod follow;
 mod fund;
 mod melt;
@@ -24,7 +25,9 @@ pub mod output;
 mod progress;
 mod recover;
 mod sagas;
+mod show;
 mod timeline;
+mod values;
 
 use std::time::Duration;
 
@@ -86,7 +89,11 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             Command::Receive(args) => out.end(fund::receive(self, args).await),
             Command::Recover(args) if args.dry_run => out.end(recover::dry_run(self).await),
             Command::Recover(args) => out.end(recover::recover(self, args).await),
-            looking => look(&*self.driver.store, looking, out).await,
+            looking @ (Command::Demo(_)
+            | Command::Balance(_)
+            | Command::Wallet(_)
+            | Command::Saga(_)
+            | Command::Audit(_)) => look(&*self.driver.store, looking, out).await,
         }
     }
 }
@@ -97,8 +104,8 @@ pub async fn look<S: Store>(store: &S, command: Command, out: Out) -> Exit {
         Command::Balance(args) => out.end(balance::balance(store, &args.npub).await),
         Command::Wallet(args::WalletCommand::List) => out.end(balance::wallets(store).await),
         Command::Saga(SagaCommand::List(args)) => out.end(sagas::list(store, args).await),
-        Command::Saga(SagaCommand::Show(args)) => out.end(sagas::show(store, &args.id).await),
-        Command::Saga(SagaCommand::Verify(args)) => out.end(sagas::verify(store, &args.id).await),
+        Command::Saga(SagaCommand::Show(args)) => out.end(show::show(store, &args.id).await),
+        Command::Saga(SagaCommand::Verify(args)) => out.end(show::verify(store, &args.id).await),
         Command::Audit(args::AuditCommand::Verify) => out.end(audit::verify(store).await),
         Command::Demo(_)
         | Command::Melt(_)

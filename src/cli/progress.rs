@@ -11,7 +11,7 @@ use super::output::Out;
 const TICK: Duration = Duration::from_secs(3);
 
 /// What is waited for just now, told by whoever waits.
-pub struct Waiting {
+pub(super) struct Waiting {
     out: Out,
     began: Instant,
     why: Mutex<String>,
@@ -19,7 +19,7 @@ pub struct Waiting {
 
 impl Waiting {
     /// Nothing is waited for yet.
-    pub fn new(out: Out) -> Self {
+    pub(super) fn new(out: Out) -> Self {
         Waiting {
             out,
             began: Instant::now(),
@@ -28,7 +28,7 @@ impl Waiting {
     }
 
     /// From now on this is waited for.
-    pub fn says(&self, why: &str) {
+    pub(super) fn says(&self, why: &str) {
         let mut last = self.why.lock().unwrap_or_else(PoisonError::into_inner);
         if last.as_str() != why {
             why.clone_into(&mut last);
@@ -49,7 +49,7 @@ impl Waiting {
 
     /// The work's result, with a sign of life now and then; `None` if a person or the system asked
     /// this process to end first.
-    pub async fn on<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn on<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut ticks = interval_at(Instant::now() + TICK, TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(work);

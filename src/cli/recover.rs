@@ -21,9 +21,11 @@ use crate::saga::state::{State, Status};
 /// On top of a lease's life: the store's clock and this one need not tick together.
 const LEASE_MARGIN: Duration = Duration::from_millis(300);
 
+const NOTHING: &str = "nothing to recover\n";
+
 /// What was done with one saga.
 #[derive(Debug, Serialize)]
-pub struct Line {
+pub(super) struct Line {
     saga: SagaId,
     kind: Kind,
     before: String,
@@ -42,7 +44,7 @@ impl Line {
 
 /// What was done.
 #[derive(Debug, Serialize)]
-pub struct RecoverAnswer {
+pub(super) struct RecoverAnswer {
     sagas: Vec<Line>,
     #[serde(flatten, serialize_with = "inside")]
     failure: Option<Failure>,
@@ -50,7 +52,7 @@ pub struct RecoverAnswer {
 
 /// What would be done.
 #[derive(Debug, Serialize)]
-pub struct DryRunAnswer {
+pub(super) struct DryRunAnswer {
     sagas: Vec<Intention>,
 }
 
@@ -111,8 +113,7 @@ async fn pass<S: Store, M: Mint, C: Clock>(
         report.busy.len(),
         ttl.as_secs()
     ));
-    let held = std::mem::take(&mut report.busy);
-    let held = held.into_iter().map(|id| (id, ttl)).collect();
+    let held = report.busy.drain(..).map(|id| (id, ttl)).collect();
     let second = act.driver.recover_these(held, tell).await;
     report.ended.extend(second.ended);
     report.waiting.extend(second.waiting);
@@ -210,7 +211,7 @@ pub(super) async fn dry_run<S: Store, M: Mint, C: Clock>(
 impl Answer for RecoverAnswer {
     fn human(&self) -> String {
         if self.sagas.is_empty() {
-            return "nothing to recover\n".to_owned();
+            return NOTHING.to_owned();
         }
         let rows = self.sagas.iter().map(|line| {
             let change = match line.events_added {
@@ -234,7 +235,7 @@ impl Answer for RecoverAnswer {
 impl Answer for DryRunAnswer {
     fn human(&self) -> String {
         if self.sagas.is_empty() {
-            return "nothing to recover\n".to_owned();
+            return NOTHING.to_owned();
         }
         let rows = self.sagas.iter().map(|intention| {
             let Intention {

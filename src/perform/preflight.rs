@@ -47,7 +47,7 @@ pub(crate) struct Claims(Mutex<HashMap<Y, SagaId>>);
 
 impl Claims {
     /// Lets go whatever this saga has claimed.
-    pub fn release(&self, saga: &SagaId) {
+    pub(crate) fn release(&self, saga: &SagaId) {
         self.with(|claims| claims.retain(|_, holder| holder != saga));
     }
 

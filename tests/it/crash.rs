@@ -30,7 +30,10 @@ impl Stage {
             On::Mongo => {
                 let mongo = Mongo::fresh().await;
                 let scene = scene.with("MELTD_STORE", &mongo.uri(""));
-                Stage { scene, mongo: Some(mongo) }
+                Stage {
+                    scene,
+                    mongo: Some(mongo),
+                }
             }
         }
     }
@@ -40,8 +43,15 @@ impl Stage {
         let mut command = self.scene.command(args);
         let output = command.env("MELTD_FAILPOINT", point).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), None, "{point} was not passed: {stderr}");
-        assert!(stderr.contains("the process ends here"), "{point}: {stderr}");
+        assert_eq!(
+            output.status.code(),
+            None,
+            "{point} was not passed: {stderr}"
+        );
+        assert!(
+            stderr.contains("the process ends here"),
+            "{point}: {stderr}"
+        );
     }
 
     /// One recovery, after which nothing is left to do.
@@ -180,7 +190,9 @@ async fn funding_killed_at_any_barrier_is_minted_once_on_mongodb() {
 
 /// `kill -9` at times that nobody chose; the seed is printed and can be given again.
 async fn at_random(on: On) {
-    let seed = std::env::var("MELTD_TEST_SEED").ok().and_then(|s| s.parse().ok());
+    let seed = std::env::var("MELTD_TEST_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
     println!("MELTD_TEST_SEED={seed} on {on:?}");
     let stage = Stage::new(on).await;
@@ -188,11 +200,15 @@ async fn at_random(on: On) {
     let mut random = seed;
     let mut spent = 0;
     for round in 0..8 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let before = stage.available();
         let script = Script::Slow { ms: 60, ln_fee: 1 };
         let invoice = stage.scene.invoice(50 + round, script);
-        let mut child = stage.scene.spawn(&["melt", "--npub", ALICE, &invoice.to_string()]);
+        let mut child = stage
+            .scene
+            .spawn(&["melt", "--npub", ALICE, &invoice.to_string()]);
         tokio::time::sleep(Duration::from_millis(20 + (random >> 33) % 300)).await;
         child.kill().unwrap();
         child.wait().unwrap();
@@ -200,7 +216,11 @@ async fn at_random(on: On) {
         let paid = stage.scene.times_paid(&invoice);
         let cost = before - stage.available();
         assert!(paid <= 1, "seed {seed}: paid {paid} times");
-        assert_eq!(paid == 1, cost > 2, "seed {seed}: paid {paid} times, and {cost} are gone");
+        assert_eq!(
+            paid == 1,
+            cost > 2,
+            "seed {seed}: paid {paid} times, and {cost} are gone"
+        );
         spent += cost;
     }
     assert_eq!(stage.available() + spent, 4096, "seed {seed}");

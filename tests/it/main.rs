@@ -1,8 +1,20 @@
 //! The integration tests, one binary so that they link once: one module per component.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::type_complexity,
+    unreachable_pub,
+    reason = "helpers of tests are tests too, which the lints cannot see"
+)]
+
 #[macro_use]
 mod store_contract;
 
+#[cfg(feature = "embedded-mint")]
+mod crash;
 mod saga_chain;
 mod saga_codes;
 mod saga_events;
@@ -24,5 +36,9 @@ mod store_mongo;
 mod store_sqlite;
 mod tidy;
 
+#[cfg(feature = "embedded-mint")]
+mod cli;
+#[cfg(feature = "embedded-mint")]
+mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
 mod mint_cdk;

@@ -17,7 +17,7 @@ pub(crate) struct Mongo {
 
 impl Mongo {
     /// The server's URI with this database in it and `options` added.
-    fn uri(&self, options: &str) -> String {
+    pub(crate) fn uri(&self, options: &str) -> String {
         let server = server();
         let (hosts, given) = server.split_once('?').unwrap_or((&server, ""));
         let hosts = hosts.trim_end_matches('/');

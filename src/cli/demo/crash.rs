@@ -34,8 +34,8 @@ impl<S: Store, M: Mint, C: Clock> Stage<S, M, C> {
     pub(super) async fn crash_and_recover(&mut self, owner: &Owner) -> Result<(), Failure> {
         let name = owner.name;
         self.say(&format!(
-            "\n5. Another process pays {AMOUNT} sat from {name}'s wallet and is killed after the \
-             payment, before it can write that down."
+            "\n5. Another process pays {AMOUNT} sat from {name}'s wallet and dies between payment \
+             and commit."
         ));
         let script = if cfg!(feature = "failpoints") {
             Script::Paid { ln_fee: LN_FEE }
@@ -51,8 +51,9 @@ impl<S: Store, M: Mint, C: Clock> Stage<S, M, C> {
         let left = stored(&*self.act.driver.store, &id).await?.saga;
         let paid = self.times_paid(&invoice);
         self.say(&format!(
-            "   the Lightning node has paid {paid} time(s); the store says: {}",
-            left.state.as_str()
+            "   {id}  {} in the store; the Lightning node has paid it {}",
+            left.state.as_str(),
+            times(paid)
         ));
         let between = paid == 1 && left.state == State::Sent;
         self.check(between, "the process died between payment and commit");
@@ -69,10 +70,14 @@ impl<S: Store, M: Mint, C: Clock> Stage<S, M, C> {
         let seconds = began.elapsed().as_secs_f64();
         let ttl = driver.tuning.lease_ttl.as_secs_f64();
         self.say(&format!(
-            "   recovered in {seconds:.1} s, of which the dead process's lease takes up to {ttl} s"
+            "   recovered after {seconds:.1} s (the dead process's lease lasts {ttl} s)"
         ));
-        self.say(&format!("   {id}  {}", outcome(&saga)));
-        let once = self.times_paid(invoice) == 1;
+        let paid = self.times_paid(invoice);
+        let (outcome, times) = (outcome(&saga), times(paid));
+        self.say(&format!(
+            "   {id}  {outcome}; the Lightning node has paid it {times}"
+        ));
+        let once = paid == 1;
         let settled = saga.state == State::Settled && self.has_preimage(&saga, invoice);
         self.check(
             once && settled,
@@ -133,5 +138,13 @@ impl<S: Store, M: Mint, C: Clock> Stage<S, M, C> {
         Err(broken(
             "the other process did not come so far; see child.log",
         ))
+    }
+}
+
+fn times(n: usize) -> String {
+    match n {
+        0 => "never".to_owned(),
+        1 => "once".to_owned(),
+        n => format!("{n} times"),
     }
 }

@@ -14,7 +14,7 @@ use super::audit::conservation;
 use super::balance::Value;
 use super::exit::{Exit, Failure, inside};
 use super::output::{Answer, table};
-use super::sagas::{ShowAnswer, show};
+use super::show::{ShowAnswer, show};
 use super::timeline;
 use crate::audit::{Audit, verify};
 use crate::ports::{Clock, Mint, Store};

@@ -18,8 +18,8 @@ const AMOUNTS: [Amount; 6] = [21, 55, 100, 144, 200, 210];
 /// What the owners begin with.
 const FUNDS: [(&str, Amount); 2] = [("alice", 2000), ("bob", 1000)];
 
-/// How long the slow payment is pending: long enough to see that the coins stay put.
-const PENDING_MS: u64 = 1200;
+/// How long the slow payment is pending: longer than the demo's post waits for its answer.
+const PENDING_MS: u64 = 3000;
 
 /// What every payment costs on the Lightning side.
 pub(super) const LN_FEE: u64 = 1;
@@ -118,11 +118,15 @@ impl<S: Store, M: Mint, C: Clock> Stage<S, M, C> {
         let invoice = self.invoice(150, script)?;
         let meanwhile = async {
             tokio::time::sleep(Duration::from_millis(PENDING_MS / 2)).await;
-            self.value(owner).await
+            let value = self.value(owner).await?;
+            self.say(&format!(
+                "   meanwhile {} sat are in flight",
+                value.in_flight
+            ));
+            Ok::<_, Failure>(value)
         };
         let (saga, during) = tokio::join!(self.pay(owner, &invoice), meanwhile);
         let (saga, during) = (saga?, during?.in_flight);
-        self.say(&format!("   meanwhile {during} sat are in flight"));
         self.say(&format!("   {}  {}", saga.adoption.id, outcome(&saga)));
         let paid = self.times_paid(&invoice) == 1 && self.has_preimage(&saga, &invoice);
         let held = during > 0 && saga.state == State::Settled;

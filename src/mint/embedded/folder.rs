@@ -42,14 +42,13 @@ pub async fn start_in(folder: &Path) -> Result<EmbeddedMint, Error> {
         settings.port = kept.port;
     }
     settings.seed = Some(seed);
-    let mint = EmbeddedMint::start(settings)
-        .await
-        .map_err(|why| match why {
-            Error::Server(why) if why.kind() == std::io::ErrorKind::AddrInUse => {
-                Error::Folder("its port is taken, perhaps by another meltd that runs it".to_owned())
-            }
-            other => other,
-        })?;
+    let mint = match EmbeddedMint::start(settings).await {
+        Err(Error::Server(why)) if why.kind() == std::io::ErrorKind::AddrInUse => {
+            let why = "its port is taken, perhaps by another meltd that runs it";
+            return Err(Error::Folder(why.to_owned()));
+        }
+        started => started?,
+    };
     if kept.is_none() {
         let seed = hex::encode(seed);
         let port = mint.port();

@@ -9,7 +9,7 @@ use meltd::saga::ids::{Amount, KeysetId, Outputs, SagaId, WalletId};
 use meltd::saga::proofs::project_proofs;
 use meltd::saga::state::Status;
 
-use super::mint::{KEYSET, signed_coin};
+use super::books::{KEYSET, signed_coin};
 
 /// A whole mint saga in one append: counters 1.. carry these coins.
 pub fn append(saga: &SagaId, lease: &Lease, amounts: &[Amount], at: DateTime<Utc>) -> Append {

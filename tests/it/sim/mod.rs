@@ -1,8 +1,10 @@
 //! The exhaustive fault schedules: the real driver on a fake store and a fake mint, in which every
 //! call can lose its request or its answer, act late, or be the last thing that a process does.
 
+mod books;
 mod funding;
 mod mint;
 mod schedules;
 mod store;
+mod workers;
 mod world;

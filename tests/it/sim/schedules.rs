@@ -12,13 +12,14 @@ use meltd::saga::ids::{Amount, Producer, SagaId, WalletId};
 use meltd::saga::proofs::ProofState;
 use meltd::saga::state::Status;
 
-use super::mint::{Asking, Back, Books, Node, Script, SimMint, Wire};
+use super::books::{Asking, Back, Books, Node, Script, Wire};
+use super::mint::SimMint;
 use super::store::{Disk, SimStore};
 use super::world::{Crash, Life, SimClock, When, pass_time};
 
 /// The coins of the wallet: funded by a mint saga's events would be slower and say no more.
-const DIRECT: &[Amount] = &[64, 32, 16, 8, 4, 2, 1];
-const SWAPPED: &[Amount] = &[1024, 1024];
+pub const DIRECT: &[Amount] = &[64, 32, 16, 8, 4, 2, 1];
+pub const SWAPPED: &[Amount] = &[1024, 1024];
 
 /// One world: disk, mint and clock, which outlive every process.
 pub struct World {
@@ -133,7 +134,7 @@ impl World {
     }
 
     /// One life: adopts the melt if that has not happened, and drives it until it dies or ends.
-    async fn live(&self, crash: Crash, owner: &str) -> u32 {
+    pub async fn live(&self, crash: Crash, owner: &str) -> u32 {
         let life = Life::until(crash);
         let driver = self.driver(&life, owner);
         let adopted = self
@@ -166,7 +167,7 @@ impl World {
     }
 
     /// The laws that hold at the end of every schedule.
-    async fn check(&self, what: &str) {
+    pub async fn check(&self, what: &str) {
         self.books.lock().unwrap().deliver_all();
         let life = Life::until(None);
         let store = self.driver(&life, "audit").store;
@@ -256,7 +257,7 @@ impl Script {
     }
 }
 
-const CALM: Script = Script {
+pub const CALM: Script = Script {
     melt: Wire::Clean,
     swap: Wire::Clean,
     node: Node::Pays,

@@ -1,6 +1,5 @@
 //! The embedded mint behaves as the tests that build on it believe.
 
-#![cfg(feature = "embedded-mint")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,12 +8,15 @@
     reason = "the functions that tests share are tests too, which clippy cannot see"
 )]
 
-#[path = "embedded_mint/purse.rs"]
-mod purse;
+pub(crate) mod purse;
 
 use std::time::Duration;
 use std::time::Instant;
 
+use self::purse::Purse;
+use self::purse::Quote;
+use self::purse::eventually;
+use self::purse::total;
 use cdk::Bolt11Invoice;
 use cdk::nuts::MeltOptions;
 use cdk::nuts::MeltQuoteState;
@@ -31,10 +33,6 @@ use meltd::mint::embedded::Outcome;
 use meltd::mint::embedded::Script;
 use meltd::mint::embedded::Settings;
 use meltd::mint::embedded::preimage_of;
-use purse::Purse;
-use purse::Quote;
-use purse::eventually;
-use purse::total;
 use sha2::Digest;
 use sha2::Sha256;
 
