@@ -307,3 +307,27 @@ fn a_fence_that_is_through_is_never_followed_by_a_payment() {
             .and("later");
     }
 }
+
+/// A fence is safe whatever the quote says: while the inputs are free, an operator's order is
+/// carried out. Otherwise a quote that stays pending, or paid, for ever would hold the coins.
+#[test]
+fn an_ordered_release_is_fenced_whatever_the_quote_says() {
+    let order = || resolved(Resolution::Released);
+    for quote in QUOTE_STATES {
+        let asked = states(&ALL_FREE).quote(quote);
+        let given = melt(&with(log_sent(1), order())).tries(99);
+        given
+            .sees(asked.clone().seen())
+            .then(&[])
+            .and("do prepare_fence");
+        let given = melt(&with(log_fencing(1), order())).tries(99);
+        given
+            .sees(asked.clone().empty().seen())
+            .then(&[])
+            .and("do post_swap");
+        let pending = states(&[Pending, Unspent, Unspent]).quote(quote).empty();
+        given.sees(pending.seen()).then(&[]).and("later");
+        let desk = melt(&with(with(log_sent(1), order()), parked()));
+        desk.sees(asked.seen()).then(&[]).and("later");
+    }
+}

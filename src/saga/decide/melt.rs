@@ -291,8 +291,10 @@ fn spent(saga: &Saga, evidence: Evidence, exhausted: bool, ctx: &Ctx) -> Decisio
 
 /// All inputs are free: what does the quote say?
 fn unspent(saga: &Saga, evidence: Evidence, ctx: &Ctx) -> Decision {
-    let over = is_over(saga, ctx.now) || release_ordered(saga);
+    let over = is_over(saga, ctx.now);
     match evidence.quote {
+        // A fence is safe whatever the quote says, and it is the only way to carry the order out.
+        _ if release_ordered(saga) => fence(saga),
         Some(Ok(word)) => match word.state {
             QuoteState::Paid => contradiction(
                 saga,
@@ -320,7 +322,7 @@ fn post_again_or_fence(saga: &Saga, ctx: &Ctx) -> Decision {
         return Decision::later("nothing was sent");
     };
     let tired = saga.refusal.is_some() || sent.attempt >= ctx.limits.posts_max;
-    if tired || is_over(saga, ctx.now) || release_ordered(saga) {
+    if tired || is_over(saga, ctx.now) {
         return fence(saga);
     }
     if saga.parked.is_some() {
@@ -393,6 +395,7 @@ fn fence_again(saga: &Saga, evidence: Evidence, ctx: &Ctx) -> Decision {
         state: QuoteState::Paid,
         ..
     })) = evidence.quote
+        && !release_ordered(saga)
     {
         return contradiction(
             saga,
