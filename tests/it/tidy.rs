@@ -229,8 +229,7 @@ fn functions_stay_short() {
             let Some((began, depth, name)) = &open else {
                 continue;
             };
-            let ends = line.trim() == "}" && indent == *depth
-                || line.trim_end().ends_with(';') && indent == *depth;
+            let ends = indent == *depth && (line.trim() == "}" || line.trim_end().ends_with(';'));
             if ends || (at == *began && line.trim_end().ends_with('}')) {
                 let is_table = TABLES.iter().any(|table| name.starts_with(table));
                 if at - began > 60 && !is_table {
