@@ -253,6 +253,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         debug!(%saga_id, seq, step = step.name(), events = entries.len(), ?then, "step");
         for entry in entries {
             run.saga = evolve(run.saga.clone(), &entry)?;
+            // Looks of the state before do not count for the state that comes of it.
+            run.tries = 0;
             run.fresh = entry.event.is_intent();
             if run.fresh {
                 run.refused = None;
