@@ -76,7 +76,8 @@ pub enum NoPlan {
 struct Priced<'a> {
     coin: &'a Coin,
     fee_ppk: u64,
-    /// amount × 1000 − fee: `Σ worth ≥ need × 1000` is exactly `Σ amount − ceil(Σ ppk / 1000) ≥ need`.
+    /// amount × 1000 − fee, because `Σ worth ≥ need × 1000` is exactly
+    /// `Σ amount − ceil(Σ ppk / 1000) ≥ need`.
     worth: u128,
 }
 
