@@ -58,7 +58,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     (
         "src/store/sqlite",
         &["saga", "ports", "store"],
-        &["rusqlite", "tokio", STORE],
+        &["rusqlite", "tokio", "hex", STORE],
     ),
     ("src/store/", &["saga", "ports", "store"], &[]),
     ("src/mint/", &["saga", "ports", "mint"], &["cdk", "*"]),
@@ -132,6 +132,9 @@ fn modules_use_only_what_the_table_allows() {
     let crates = crates();
     let mut broken = Vec::new();
     for (file, text) in rust_files("src") {
+        if file.ends_with("tests.rs") {
+            continue;
+        }
         let rows = TABLE.iter().filter(|(prefix, ..)| file.starts_with(prefix));
         let Some((_, ours, theirs)) = rows.max_by_key(|(prefix, ..)| prefix.len()) else {
             broken.push(format!("{file} has no row in the table"));
