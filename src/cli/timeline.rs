@@ -75,6 +75,7 @@ pub(super) fn human(moments: &[Moment]) -> String {
 }
 
 /// The same with times relative to the first event, for a saga of a few seconds.
+#[cfg(feature = "embedded-mint")]
 pub(super) fn brief(moments: &[Moment]) -> String {
     let began = moments.first().map(|m| m.time);
     let lines = moments.iter().map(|m| {

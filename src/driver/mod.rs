@@ -285,7 +285,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                     break;
                 }
                 Err(StoreError::ChooseAgain(ys)) if self.choose_again(run) => {
-                    debug!(saga_id = %run.tail.saga, coins = ys.len(), "coins were taken meanwhile");
+                    let saga_id = &run.tail.saga;
+                    debug!(%saga_id, coins = ys.len(), "coins were taken meanwhile");
                     return Err(FlushError::ChooseAgain);
                 }
                 // The mint has paid and the store is away: said at once, and offered again.
@@ -364,7 +365,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
 
     fn ended(&self, run: Run) -> Pass {
         let saga = run.saga;
-        info!(saga_id = %saga.adoption.id, state = saga.state.as_str(), seq = saga.seq, "pass ended");
+        let (saga_id, state) = (&saga.adoption.id, saga.state.as_str());
+        info!(%saga_id, state, seq = saga.seq, "pass ended");
         // A parked saga with nothing at the mint waits for a person, and is looked at rarely.
         let later = (saga.status() == Status::Parked)
             .then(|| (self.tuning.backoff_max, "parked".to_owned()));

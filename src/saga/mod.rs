@@ -15,25 +15,27 @@
 //! # The melt
 //!
 //! ```text
-//!  Adopted ─MeltRequested→ Requested ─QuoteCreated→ Quoted ─PreflightPassed→ Planned
-//!     │                        │  ▲                   │ │                    │    │
-//!     └──────Rejected──────────┴──┼────Rejected───────┘ └PreflightBlocked    │    │SwapPrepared{plan}
-//!                                 │                      → Blocked           │    ▼
-//!                                 │                                          │  Swapping
-//!                 ProofsReleased (to be planned again)                       │    │SwapDone{plan}
-//!                                 │                                          │    ▼
-//!                                 │                     ┌───── ProofsSent ───┴── Ready
-//!                                 │                     ▼
-//!                                 │                   Sent ◀┐ ProofsSent (the same request again),
-//!                                 │                    │ └──┘ MeltRefused (evidence only)
-//!                                 │                    │
-//!                                 │     SwapPrepared{fence}          MeltPaid
-//!                                 │                    ├────────────────────────▶ Paid
-//!                                 │                    ▼          MeltPaid          │ AtomicCommitted
-//!                                 └──────────────── Fencing ───────────────────────▶│
-//!                                    SwapDone{fence}   │                            ▼
-//!                                    ProofsReleased    ▼                 Owing ──▶ Settled
-//!                                    (final)        Released               ChangeCollected
+//!   Adopted ── MeltRequested ──▶ Requested ── QuoteCreated ──▶ Quoted ── PreflightPassed ──┐
+//!      │                          │   ▲                         │  │                       │
+//!      └──────── Rejected ────────┴───┼──────── Rejected ───────┘  └ PreflightBlocked ▶ Blocked
+//!                                     │                                                   │
+//!                    ProofsReleased, to be planned again                                  ▼
+//!                                     │                                                Planned
+//!                                     │               ┌──────────── ProofsSent ───────────┤
+//!                                     │               │                       SwapPrepared│
+//!                                     │               │                                   ▼
+//!                                     │               │◀ ProofsSent ─ Ready ◀ SwapDone ─ Swapping
+//!                                     │               ▼
+//!                                     │    ┌──────── Sent ◀── ProofsSent: the same request again
+//!                                     │    │          │ ◀──── MeltRefused: evidence, no more
+//!                          SwapPrepared{fence}        │
+//!                                     │    ▼          │ MeltPaid
+//!                                     └─ Fencing ─────┼──── MeltPaid ──▶ Paid
+//!          SwapDone{fence}, ProofsReleased │          └─────────────────▶ │
+//!                                          ▼                              │ AtomicCommitted
+//!                                       Released                          ▼
+//!                                                   Settled ◀───────── Settled, or Owing
+//!                                                         ChangeCollected
 //! ```
 //!
 //! From `Sent` on only evidence frees coins: there is no arrow out of `Sent` that time, an error

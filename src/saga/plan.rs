@@ -76,7 +76,8 @@ pub enum NoPlan {
 struct Priced<'a> {
     coin: &'a Coin,
     fee_ppk: u64,
-    /// amount × 1000 − fee: `Σ worth ≥ need × 1000` is exactly `Σ amount − ceil(Σ ppk / 1000) ≥ need`.
+    /// amount × 1000 − fee, because `Σ worth ≥ need × 1000` is exactly
+    /// `Σ amount − ceil(Σ ppk / 1000) ≥ need`.
     worth: u128,
 }
 
@@ -271,20 +272,22 @@ fn subset<'a>(
     } else if let Some(cover) = skipped.last() {
         offer(taken.iter().copied().chain([*cover]).collect());
     }
-    // The largest first: the fewest inputs, when the closest fit takes too many.
-    let mut fewest = Vec::new();
-    let mut sum = 0u128;
-    for coin in priced {
-        if sum >= need {
-            break;
-        }
-        sum += coin.worth;
-        fewest.push(*coin);
-    }
+    // The fewest inputs, when the closest fit takes too many.
+    let fewest = largest_first(priced, need);
     let needed = fewest.len();
     offer(fewest);
     best.map(|(_, chosen)| chosen)
         .ok_or(NoPlan::TooManyInputs { needed })
+}
+
+fn largest_first<'a>(priced: &[Priced<'a>], need: u128) -> Vec<Priced<'a>> {
+    let mut sum = 0u128;
+    let short = priced.iter().take_while(|coin| {
+        let is_short = sum < need;
+        sum = sum.saturating_add(coin.worth);
+        is_short
+    });
+    short.copied().collect()
 }
 
 /// Drops coins that the sum does not need, the smallest first; returns the surplus.

@@ -42,3 +42,5 @@ mod cli;
 mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
 mod mint_cdk;
+#[cfg(feature = "embedded-mint")]
+mod secrets;

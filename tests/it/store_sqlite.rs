@@ -2,7 +2,6 @@
 
 mod crash;
 mod file;
-mod speed;
 
 use meltd::store::sqlite::SqliteStore;
 

@@ -42,8 +42,8 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["serde", "serde_json", "sha2", "chrono"],
     ),
     ("src/ports.rs", &["saga"], &["serde", "chrono", "thiserror"]),
-    ("src/driver.rs", LOOP, LOOP_CRATES),
-    ("src/perform.rs", LOOP, LOOP_CRATES),
+    ("src/driver/", LOOP, LOOP_CRATES),
+    ("src/perform/", LOOP, LOOP_CRATES),
     ("src/intake.rs", LOOP, LOOP_CRATES),
     ("src/recovery.rs", LOOP, LOOP_CRATES),
     ("src/audit.rs", LOOP, LOOP_CRATES),
@@ -58,7 +58,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     (
         "src/store/sqlite",
         &["saga", "ports", "store"],
-        &["rusqlite", "tokio", STORE],
+        &["rusqlite", "tokio", "hex", STORE],
     ),
     ("src/store/", &["saga", "ports", "store"], &[]),
     ("src/mint/", &["saga", "ports", "mint"], &["cdk", "*"]),
@@ -132,6 +132,9 @@ fn modules_use_only_what_the_table_allows() {
     let crates = crates();
     let mut broken = Vec::new();
     for (file, text) in rust_files("src") {
+        if file.ends_with("tests.rs") {
+            continue;
+        }
         let rows = TABLE.iter().filter(|(prefix, ..)| file.starts_with(prefix));
         let Some((_, ours, theirs)) = rows.max_by_key(|(prefix, ..)| prefix.len()) else {
             broken.push(format!("{file} has no row in the table"));
@@ -229,8 +232,7 @@ fn functions_stay_short() {
             let Some((began, depth, name)) = &open else {
                 continue;
             };
-            let ends = line.trim() == "}" && indent == *depth
-                || line.trim_end().ends_with(';') && indent == *depth;
+            let ends = indent == *depth && (line.trim() == "}" || line.trim_end().ends_with(';'));
             if ends || (at == *began && line.trim_end().ends_with('}')) {
                 let is_table = TABLES.iter().any(|table| name.starts_with(table));
                 if at - began > 60 && !is_table {

@@ -82,7 +82,7 @@ fn proof(seed: &WalletSeed, coin: &Coin, signature: &Signature) -> Result<Proof,
         .map_err(|_| errors::damaged("a coin's secret gives no point"))?;
     if y.to_hex() != coin.y.as_str() {
         return Err(errors::damaged(
-            "a coin's Y does not come from this seed: the row is damaged or the seed is another one",
+            "a coin's Y is not of this seed: the row is damaged, or the seed another one",
         ));
     }
     let c = PublicKey::from_hex(&signature.c)

@@ -1,3 +1,5 @@
+//! The keychain: golden vectors, seed files, seals.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,3 +1,5 @@
+//! The table of mint errors.
+
 use super::*;
 
 fn code_of(trouble: &Trouble) -> Code {
