@@ -149,7 +149,9 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         self.claims.release(&lease.saga);
         let later = match &result {
             Ok(pass) => pass.later.clone(),
-            Err(DriveError::Lost | DriveError::Missing(_)) => return result,
+            Err(DriveError::Missing(_)) => return result,
+            // If the lease is another's by now, the store leaves it alone.
+            Err(DriveError::Lost) => None,
             Err(error) => Some((self.tuning.backoff_first, error.to_string())),
         };
         if let Err(why) = self.store.release(lease, &self.owner, later).await {

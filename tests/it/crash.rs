@@ -107,7 +107,7 @@ const FENCED: &[&str] = &[
 ];
 
 /// Guards exactly one payment and exact change, whichever barrier the process died at.
-/// Seen red by recovering without asking the mint first, and by appending after the post only.
+/// Seen red without the append before a post: the barrier is never passed.
 async fn melts(on: On, points: &[&str], funded: u64, pays: u64, script: Script) {
     for point in points {
         // A wallet of its own for each, with one coin, so that every round takes the same way.

@@ -88,7 +88,7 @@ async fn search<S: Store>(scene: &Scene, store: S) {
     }
 }
 
-/// Seen red by storing a coin's secret beside its counter, and by logging a swap's inputs.
+/// Seen red by logging a secret where it is derived.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_stored_or_said_on_sqlite() {
     let scene = Scene::new().await;

@@ -126,7 +126,7 @@ fn names(text: &str, prefix: &str) -> Vec<String> {
 }
 
 /// Guards the import table of DESIGN §8: the pure core stays pure, adapters never meet.
-/// Seen red with `use tokio::time` in src/saga/plan.rs and `use crate::driver` in src/ports.rs.
+/// Seen red with `use tokio::time` in src/saga/plan.rs.
 #[test]
 fn modules_use_only_what_the_table_allows() {
     let crates = crates();

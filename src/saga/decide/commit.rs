@@ -95,7 +95,7 @@ fn settlement(saga: &Saga, sent: &ProofsSent, change: Change) -> Vec<Entry> {
         input_fee: sent.input_fee,
         fee_paid: fee_paid.unwrap_or(0),
         change_owed,
-        change_open: sent.blanks.is_some() && coins.is_empty() && bad == 0,
+        change_open: sent.blanks.is_some() && (coins.is_empty() || bad > 0),
         violations,
         atomic_result: atomic_result(saga, sent, &coins),
         change: coins,

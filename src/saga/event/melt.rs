@@ -231,8 +231,8 @@ pub struct AtomicCommitted {
     pub fee_paid: Amount,
     /// Guaranteed change that has not come yet.
     pub change_owed: Amount,
-    /// Blanks were sent and not one signature has come: the mint may sign them later, even where
-    /// nothing is guaranteed. It is asked a while longer.
+    /// Blanks were sent, and no signature has come or a bad one: the mint may sign later, even
+    /// where nothing is guaranteed. It is asked a while longer.
     pub change_open: bool,
     /// What the mint did wrong, if anything; value is settled all the same.
     pub violations: Vec<Code>,

@@ -411,8 +411,9 @@ async fn every_fault_alone_ends_conserved() {
 /// MELTD_TEST_EXHAUSTIVE=1 they meet every pair too, which takes minutes. Two halves, so that both
 /// cores are used.
 ///
-/// Seen red, each put back: releasing on `MeltRefused` instead of fencing; reposting without
-/// asking first; skipping the restore in `fence_evidence`; taking UNPAID for final.
+/// Seen red, each put back: without the append before an irreversible step, value is not conserved
+/// under `Wire::Refused`; with a settlement without signatures taken for final, `Back::LateBy`
+/// strands 4 sat.
 #[tokio::test(start_paused = true)]
 async fn every_pair_of_crashes_and_every_fault_ends_conserved_when_sent_directly() {
     pairs(DIRECT).await;

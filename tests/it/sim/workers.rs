@@ -93,8 +93,7 @@ async fn settle() {
 
 /// Guards version and fence: whoever wakes up late loses, and pays nobody twice.
 ///
-/// Seen red by leaving the fence out of the store's CAS together with the version, and by letting
-/// a pass post without having renewed its lease and appended under it.
+/// Seen red with version and fence left out of the store's CAS: two logs, one on the other.
 #[tokio::test(start_paused = true)]
 async fn two_workers_interleaved_pay_once_and_conserve() {
     let base: u64 = std::env::var("MELTD_TEST_SEED")
