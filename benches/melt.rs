@@ -26,6 +26,7 @@ use meltd::mint::cdk::{CdkMint, Timeouts};
 use meltd::mint::embedded::{EmbeddedMint, Settings};
 use meltd::mint::keychain::Keychain;
 use meltd::ports::Store;
+use meltd::saga::chain;
 use meltd::saga::command::Policy;
 use meltd::saga::ids::Producer;
 use meltd::saga::state::State;
@@ -92,8 +93,10 @@ async fn bare(mint: &EmbeddedMint, at_once: usize) {
 
 /// The same through meltd: adopted, recorded, settled, with a pre-flight check each.
 async fn durable<S: Store>(what: &str, store: S, mint: &EmbeddedMint, at_once: usize) {
+    // A seed of its own each: two stores must never share counters.
     let urls = [mint.url().to_string()];
-    let keychain = Keychain::from_seed([7; 64]);
+    let seed = chain::Hash::of(what.as_bytes()).as_bytes().repeat(2);
+    let keychain = Keychain::from_seed(seed.try_into().unwrap());
     let adapter = CdkMint::new(keychain, &urls, Timeouts::default()).unwrap();
     let driver = Driver::new(
         Arc::new(store),
