@@ -1,8 +1,8 @@
 //! The one loop: load → fold → next step → do it → decide → append. A first run and a recovery are
 //! the same call. There is no resume code.
 //!
-//! Harmless events are collected and appended before the next irreversible step (DESIGN §2,
-//! "durability barriers"), so that the happy path of a melt is two transactions.
+//! Harmless events are collected and appended before the next irreversible step (ARCHITECTURE.md,
+//! "Durability barriers"), so that the happy path of a melt is two transactions.
 
 mod log;
 mod outcome;

@@ -1,4 +1,4 @@
-//! The hash chain of a saga, over the exact bytes that are stored and published (DESIGN §5):
+//! The hash chain of a saga, over the exact bytes that are stored and published:
 //! `hash_0 = SHA-256("meltd-saga/v1\n" ‖ saga_id)`,
 //! `hash_n = SHA-256("meltd-event/v1\n" ‖ hash_{n-1} ‖ body_n)`.
 

@@ -1,4 +1,4 @@
-//! The check of the mint's melt quote, before anything is reserved (DESIGN §2).
+//! The check of the mint's melt quote, before anything is reserved.
 
 use chrono::{DateTime, Utc};
 

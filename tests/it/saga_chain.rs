@@ -38,7 +38,7 @@ fn opened(records: &[Record]) -> Result<Vec<Entry>, Broken> {
         .collect()
 }
 
-/// Computed with Python's hashlib from the definition in DESIGN §5.
+/// Computed with Python's hashlib from the definition in `chain`.
 #[test]
 fn the_hashes_are_those_of_the_definition() {
     let first = genesis(&SagaId::new(SAGA));

@@ -1,4 +1,4 @@
-//! The state table of the fence (DESIGN §2): the swap that makes a late melt bounce.
+//! The state table of the fence: the swap that makes a late melt bounce.
 
 use meltd::saga::decide::Then;
 use meltd::saga::event::Resolution;

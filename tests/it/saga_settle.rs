@@ -1,4 +1,4 @@
-//! The state table of settlement (DESIGN §2): change that is exact, short, bad, too much or late.
+//! The state table of settlement: change that is exact, short, bad, too much or late.
 
 use meltd::saga::decide::proven;
 use meltd::saga::event::Resolution;

@@ -1,4 +1,4 @@
-//! The state table of a melt after its intent (DESIGN §2): what was seen → what is a fact, and
+//! The state table of a melt after its intent: what was seen → what is a fact, and
 //! what follows. One row, one line of the table.
 
 use meltd::saga::event::Resolution;

@@ -1,4 +1,4 @@
-//! The house rules that a compiler does not know: who may use whom (DESIGN §8), how long a file
+//! The house rules that a compiler does not know: who may use whom, how long a file
 //! and a function may get, what the repository never says.
 
 use std::fs;
@@ -125,7 +125,7 @@ fn names(text: &str, prefix: &str) -> Vec<String> {
     found
 }
 
-/// Guards the import table of DESIGN §8: the pure core stays pure, adapters never meet.
+/// Guards the import table: the pure core stays pure, adapters never meet.
 /// Seen red with `use tokio::time` in src/saga/plan.rs.
 #[test]
 fn modules_use_only_what_the_table_allows() {

@@ -242,7 +242,7 @@ fn refused(saga: &Saga, refusal: Refusal) -> Decision {
     Decision::event(Event::MeltRefused(refusal))
 }
 
-/// What the mint knows of a melt that was, or may have been, posted (DESIGN §2).
+/// What the mint knows of a melt that was, or may have been, posted.
 pub(super) fn evidence(saga: &Saga, evidence: Evidence, ctx: &Ctx) -> Decision {
     if saga.state == State::Paid {
         return commit::settle_only(saga, evidence);

@@ -84,7 +84,7 @@ impl MongoStore {
     }
 }
 
-/// The database and its collections, under the names that DESIGN gives them.
+/// The database and its collections, under the names that both stores use.
 #[derive(Clone)]
 struct Db {
     client: Client,
