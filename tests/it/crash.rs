@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use meltd::mint::embedded::Script;
 
+use crate::cli::happy::token;
 use crate::cli::scene::{ALICE, Scene, paid};
 use crate::store_contract::Fixture;
 use crate::store_mongo::Mongo;
@@ -106,6 +107,15 @@ const FENCED: &[&str] = &[
     "append.after.ProofsReleased",
 ];
 
+/// Those of a received token.
+const RECEIVED: &[&str] = &[
+    "append.after.SwapPrepared",
+    "step.before.post_swap",
+    "step.after.post_swap",
+    "append.before.Received",
+    "append.after.Received",
+];
+
 /// Guards exactly one payment and exact change, whichever barrier the process died at.
 /// Seen red without the append before a post: the barrier is never passed.
 async fn melts(on: On, points: &[&str], funded: u64, pays: u64, script: Script) {
@@ -144,6 +154,16 @@ async fn funding(on: On) {
         stage.dies_at(point, &["mint", "--npub", ALICE, "100"]);
         stage.recovers(point);
         assert_eq!(stage.available(), round * 100, "{point}");
+    }
+    for (round, point) in (1..).zip(RECEIVED) {
+        let token = token(&stage.scene, 64).await;
+        stage.dies_at(point, &["receive", "--npub", ALICE, &token]);
+        stage.recovers(point);
+        assert_eq!(
+            stage.available(),
+            500 + round * 63,
+            "{point}: 64 less the input fee"
+        );
     }
     stage.end().await;
 }

@@ -9,7 +9,7 @@
 
 mod demo;
 mod fakes;
-mod happy;
+pub(crate) mod happy;
 mod refusals;
 pub(crate) mod scene;
 mod unfinished;
