@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::driver::fold;
+use crate::driver::read;
 use crate::ports::{HeadFilter, Loaded, ProofRow, Store, StoreError};
-use crate::saga::chain::{self, Tail};
 use crate::saga::command::{Command, Kind};
 use crate::saga::event::{Entry, Event};
 use crate::saga::ids::{SagaId, WalletId, Y};
@@ -132,14 +131,13 @@ impl Audit {
         let id = &loaded.head.new.id;
         self.sagas += 1;
         self.events += loaded.records.len() as u64;
-        let (saga, _) = match fold(loaded) {
+        let (saga, _, entries) = match read(loaded) {
             Ok(folded) => folded,
             Err(error) => return self.problem(id, &error.to_string()),
         };
         if saga.state.as_str() != loaded.head.state || saga.status() != loaded.head.status {
             self.problem(id, "its head's state differs from its log");
         }
-        let entries = entries(loaded);
         let wallet = &saga.adoption.wallet;
         let writes = project_proofs(id, &entries);
         self.conserve(&saga);
@@ -243,22 +241,4 @@ fn corrected(entry: &Entry) -> &[Y] {
         Event::ProofCorrected(e) => &e.spent,
         _ => &[],
     }
-}
-
-/// The entries of a log whose chain was verified already.
-fn entries(loaded: &Loaded) -> Vec<Entry> {
-    let new = &loaded.head.new;
-    let kind = new.command.kind();
-    let hash = chain::genesis(&new.id);
-    let mut tail = Tail {
-        saga: new.id.clone(),
-        kind,
-        seq: 0,
-        hash,
-    };
-    let opened = loaded
-        .records
-        .iter()
-        .map_while(|record| chain::open(&mut tail, record).ok());
-    opened.map(|(entry, _)| entry).collect()
 }

@@ -79,17 +79,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         Ok(self.recover_these(due, |_, _| {}).await)
     }
 
-    /// Drives every unfinished saga, due or not, for at most `patience` each.
-    ///
-    /// # Errors
-    /// Only if the store cannot be scanned.
-    pub async fn recover_all(&self, patience: Duration) -> Result<Report, StoreError> {
-        let unfinished = self.unfinished().await?;
-        let ids = unfinished.into_iter().map(|head| (head.new.id, patience));
-        Ok(self.recover_these(ids.collect(), |_, _| {}).await)
-    }
-
-    /// What [`Driver::recover_all`] would begin with, without doing it.
+    /// What driving [`Driver::unfinished`] would begin with, without doing it.
     ///
     /// # Errors
     /// Only if the store cannot be read.

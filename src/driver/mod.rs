@@ -26,7 +26,7 @@ use crate::saga::proofs::project_proofs;
 use crate::saga::state::{Saga, State, Status};
 use crate::saga::step::{Seen, Step, Trouble, next_step};
 
-pub use log::fold;
+pub use log::{fold, read};
 pub use outcome::{DriveError, Pass};
 pub use tuning::Tuning;
 

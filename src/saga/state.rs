@@ -46,6 +46,26 @@ pub enum State {
 }
 
 impl State {
+    /// Every state, in the order of a saga's life: validators and tests go through them.
+    pub const ALL: [State; 16] = [
+        State::Adopted,
+        State::Requested,
+        State::Quoted,
+        State::Planned,
+        State::Swapping,
+        State::Ready,
+        State::Sent,
+        State::Fencing,
+        State::Paid,
+        State::Owing,
+        State::Issuing,
+        State::Settled,
+        State::Released,
+        State::Rejected,
+        State::Blocked,
+        State::WrittenOff,
+    ];
+
     /// True when nothing can follow but an operator's note.
     pub fn is_terminal(self) -> bool {
         match self {

@@ -11,25 +11,6 @@ use crate::saga_events::*;
 use crate::saga_kit::*;
 use crate::saga_samples::samples;
 
-const STATES: [State; 16] = [
-    State::Adopted,
-    State::Requested,
-    State::Quoted,
-    State::Planned,
-    State::Swapping,
-    State::Ready,
-    State::Sent,
-    State::Fencing,
-    State::Paid,
-    State::Owing,
-    State::Issuing,
-    State::Settled,
-    State::Released,
-    State::Rejected,
-    State::Blocked,
-    State::WrittenOff,
-];
-
 /// A saga in this state. The kind is the one that gets there.
 pub(crate) fn in_state(state: State) -> Saga {
     let owing = || with(with(log_sent(1), paid()), committed(&[]));
@@ -73,7 +54,7 @@ fn follows(event: &Event) -> Vec<(State, State)> {
     use State::*;
     let each = |from: &[State], to: State| from.iter().map(|s| (*s, to)).collect();
     let stays = |from: &[State]| from.iter().map(|s| (*s, *s)).collect();
-    let live = STATES.iter().copied().filter(|s| !s.is_terminal());
+    let live = State::ALL.iter().copied().filter(|s| !s.is_terminal());
     match event {
         Event::MeltRequested(_) | Event::ReceiveRequested(_) => each(&[Adopted], Requested),
         Event::QuoteCreated(_) => each(&[Requested], Quoted),
@@ -106,7 +87,7 @@ fn follows(event: &Event) -> Vec<(State, State)> {
         Event::CriticalRaised(_)
         | Event::CriticalResolved(_)
         | Event::ProofCorrected(_)
-        | Event::Restored(_) => stays(&STATES),
+        | Event::Restored(_) => stays(&State::ALL),
         Event::Parked(_) => live.map(|s| (s, s)).collect(),
         // Only off the desk; the sagas of this table are not on it.
         Event::Resumed(_) => Vec::new(),
@@ -125,7 +106,7 @@ fn follows(event: &Event) -> Vec<(State, State)> {
 fn every_event_follows_the_states_of_the_table_and_no_other() {
     for (_, entry) in samples() {
         let table = follows(&entry.event);
-        for state in STATES {
+        for state in State::ALL {
             let saga = in_state(state);
             let (seq, name) = (saga.seq, entry.event.name());
             let row = table.iter().find(|(from, _)| *from == state);
@@ -147,7 +128,7 @@ fn every_event_follows_the_states_of_the_table_and_no_other() {
 
 #[test]
 fn resumed_follows_parked_only() {
-    for state in STATES.into_iter().filter(|s| !s.is_terminal()) {
+    for state in State::ALL.into_iter().filter(|s| !s.is_terminal()) {
         let saga = evolve(in_state(state), &parked()).unwrap();
         assert_eq!(saga.status().as_str(), "parked");
         let saga = evolve(saga, &resumed()).unwrap();
@@ -158,7 +139,7 @@ fn resumed_follows_parked_only() {
 
 #[test]
 fn claims_are_let_go_only_by_an_end_without_success() {
-    for state in STATES {
+    for state in State::ALL {
         let lets_go = matches!(state, State::Released | State::Rejected | State::Blocked);
         assert_eq!(in_state(state).holds_claims(), !lets_go, "{state:?}");
     }
@@ -166,7 +147,7 @@ fn claims_are_let_go_only_by_an_end_without_success() {
 
 #[test]
 fn the_status_is_what_the_scan_needs() {
-    for state in STATES {
+    for state in State::ALL {
         let status = in_state(state).status().as_str();
         let want = match state {
             _ if state.is_terminal() => "done",
@@ -199,7 +180,7 @@ const STEPS: [(State, &str, &str, &str); 16] = [
 
 #[test]
 fn the_next_step_of_every_state() {
-    for ((state, then, fresh, parked), listed) in STEPS.into_iter().zip(STATES) {
+    for ((state, then, fresh, parked), listed) in STEPS.into_iter().zip(State::ALL) {
         assert_eq!(state, listed);
         let mut saga = in_state(state);
         assert_eq!(next_step(&saga, false).name(), then, "{state:?}");

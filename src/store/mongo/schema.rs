@@ -21,26 +21,6 @@ const LEASES: &str = "leases";
 /// The collection exists: another process was faster.
 const NAMESPACE_EXISTS: i32 = 48;
 
-/// Every state, for the validator. One that is missing here could not be stored.
-const STATES: [State; 16] = [
-    State::Adopted,
-    State::Requested,
-    State::Quoted,
-    State::Planned,
-    State::Swapping,
-    State::Ready,
-    State::Sent,
-    State::Fencing,
-    State::Paid,
-    State::Owing,
-    State::Issuing,
-    State::Settled,
-    State::Released,
-    State::Rejected,
-    State::Blocked,
-    State::WrittenOff,
-];
-
 /// Creates what is missing and renews validators that an older version wrote.
 pub(super) async fn prepare(db: &Db) -> Result<(), StoreError> {
     let found = db.database.list_collections().await.map_err(store_error)?;
@@ -109,7 +89,7 @@ fn sagas() -> Document {
         ("reply_to", text_or_null()),
         ("version", whole()),
         ("head_hash", text()),
-        ("state", words(STATES.map(State::as_str))),
+        ("state", words(State::ALL.map(State::as_str))),
         ("status", words(super::lease::STATUSES.map(Status::as_str))),
         ("fence", whole()),
         ("lease_owner", text_or_null()),
