@@ -110,6 +110,7 @@ async fn append<S: Store>(store: &S, bench: &mut Bench, entries: Vec<Entry>) {
     let append = Append {
         wallet: bench.saga.adoption.wallet.clone(),
         expected_version,
+        reply: None,
         fence: bench.lease.fence,
         records,
         proofs: project_proofs(&id, &entries),

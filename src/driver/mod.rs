@@ -339,6 +339,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                 erase_sealed: saga.state.is_terminal(),
             },
             records,
+            reply: None,
         };
         Ok((append, tail))
     }

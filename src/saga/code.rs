@@ -1,10 +1,13 @@
 //! Why something did not go as asked: one code each, with a severity and advice.
 //! The seeds' codes keep their names; ours follow the same pattern.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How bad a finding or an outcome is (the seeds' four levels).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Severity {
     /// Noted only.
@@ -18,7 +21,7 @@ pub enum Severity {
 }
 
 /// The seeds' audit level of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Compliance {
     /// An ordinary step.
@@ -32,7 +35,7 @@ pub enum Compliance {
 macro_rules! codes {
     ($($name:ident = $text:literal, $severity:ident, $advice:literal;)*) => {
         /// A machine-readable reason. The text of each is stable: scripts and alarms match it.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum Code {
             $(#[doc = $advice] #[serde(rename = $text)] $name,)*
         }
@@ -126,7 +129,7 @@ impl std::fmt::Display for Code {
 }
 
 /// A difference between what the store and the mint say about one proof (NUT-07).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Discrepancy {
     /// The store holds it unspent, the mint spent: the coin is gone.

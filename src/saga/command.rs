@@ -2,12 +2,13 @@
 //! adoption; its fingerprint decides whether a repeat is the same command.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{Amount, Y};
 
 /// What to do when the pre-flight check finds a chosen coin spent at the mint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
     /// Correct the coin and stop the melt (the seeds' rule).
@@ -18,7 +19,7 @@ pub enum Policy {
 }
 
 /// Which saga a head drives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Pay a Lightning invoice (NUT-05).
@@ -41,7 +42,7 @@ impl Kind {
 }
 
 /// The adopted command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Command {
     /// Pay an invoice.
@@ -64,7 +65,7 @@ impl Command {
 }
 
 /// Pay this invoice, within these limits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MeltCommand {
     /// The BOLT11 invoice.
     pub invoice: String,
@@ -92,7 +93,7 @@ impl MeltCommand {
 }
 
 /// Ask the mint for an invoice and, once it is paid, for proofs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MintCommand {
     /// How much to mint.
     pub amount: Amount,
@@ -101,7 +102,7 @@ pub struct MintCommand {
 }
 
 /// Swap a foreign token for proofs of our own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiveCommand {
     /// The Ys of the token's proofs.
     pub ys: Vec<Y>,

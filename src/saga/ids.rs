@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An integer amount in the wallet's unit (sat for every mint that meltd is tested with).
@@ -14,7 +15,8 @@ pub type Seq = u32;
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
         pub struct $name(String);
 
@@ -60,7 +62,7 @@ text_id!(
 );
 
 /// A run of NUT-13 counters of one keyset, taken once and never used twice.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Range {
     /// The keyset whose counter this is.
     pub keyset: KeysetId,
@@ -71,7 +73,7 @@ pub struct Range {
 }
 
 /// Outputs to be signed: counter `start + i` carries `amounts[i]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Outputs {
     /// The keyset that is to sign.
     pub keyset: KeysetId,
@@ -93,7 +95,7 @@ impl Outputs {
 }
 
 /// A proof without its secret, which is derived from (seed, keyset, counter) when it is needed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Coin {
     /// Its public name.
     pub y: Y,
@@ -107,7 +109,7 @@ pub struct Coin {
 
 /// The mint's unblinded signature on a coin, with the DLEQ proof (NUT-12) as it came.
 /// The blinding factor that a full DLEQ needs is derived again, never stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Signature {
     /// C, compressed point in hex.
     pub c: String,
@@ -118,7 +120,7 @@ pub struct Signature {
 }
 
 /// A coin and the signature that makes it money: what the mint adapter hands back, verified.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignedCoin {
     /// The coin.
     pub coin: Coin,

@@ -1,13 +1,14 @@
 //! The coin plan: which coins pay, whether they go straight into the melt or through a swap first,
 //! and how many blanks carry the change. Integers only; every sum is checked.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Plan, Way};
 use super::ids::{Amount, Coin, KeysetId};
 
 /// A keyset as the core needs it (NUT-01, NUT-02).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Keyset {
     /// Its id.
     pub id: KeysetId,

@@ -1,13 +1,14 @@
 //! The inline projection: what a saga's events do to the proof rows. A caller passes events and
 //! never a proof mutation, so it cannot forget one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Entry, Event};
 use super::ids::{Coin, SagaId, Signature, Y};
 
 /// The state of a proof row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProofState {
     /// Free to be chosen.
@@ -34,7 +35,7 @@ impl ProofState {
 
 /// How a token came to be (the seeds' names; `melted` does not exist, because consumed proofs
 /// are never stored again).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TransactionType {
     /// From a mint quote.
@@ -60,7 +61,7 @@ impl TransactionType {
 }
 
 /// The set of proofs that a new row belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Token {
     /// The set's id, derived from the saga: no randomness, so a replay names it the same.
     pub token_id: String,

@@ -39,9 +39,9 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     (
         "src/saga/",
         &["saga"],
-        &["serde", "serde_json", "sha2", "chrono"],
+        &["serde", "serde_json", "schemars", "sha2", "chrono"],
     ),
-    ("src/ports.rs", &["saga"], &["serde", "chrono", "thiserror"]),
+    ("src/ports/", &["saga"], &["serde", "chrono", "thiserror"]),
     ("src/driver/", LOOP, LOOP_CRATES),
     ("src/perform/", LOOP, LOOP_CRATES),
     ("src/intake.rs", LOOP, LOOP_CRATES),

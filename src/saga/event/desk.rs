@@ -1,5 +1,6 @@
 //! Events of the operator and of reconciliation: CRITICAL, parked, resolved, corrected.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Finding;
@@ -7,7 +8,7 @@ use crate::saga::code::Code;
 use crate::saga::ids::{Amount, Coin, WalletId, Y};
 
 /// What the seeds call CRITICAL: value is in question, or could not be recorded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CriticalRaised {
     /// Which.
     pub code: Code,
@@ -18,7 +19,7 @@ pub struct CriticalRaised {
 }
 
 /// The end of a CRITICAL state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CriticalResolved {
     /// Which.
     pub code: Code,
@@ -27,7 +28,7 @@ pub struct CriticalResolved {
 }
 
 /// Put on a person's desk. Asking goes on; nothing that moves money does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Parked {
     /// Why.
     pub code: Code,
@@ -38,7 +39,7 @@ pub struct Parked {
 }
 
 /// Taken off the desk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resumed {
     /// Who.
     pub by: String,
@@ -47,7 +48,7 @@ pub struct Resumed {
 }
 
 /// How an operator decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resolution {
     /// The payment happened.
@@ -59,7 +60,7 @@ pub enum Resolution {
 }
 
 /// An operator's decision, guarded by the expected version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OperatorResolved {
     /// What was decided.
     pub resolution: Resolution,
@@ -72,7 +73,7 @@ pub struct OperatorResolved {
 }
 
 /// Coins found again from the seed (NUT-09).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Restored {
     /// Opaque wallet id.
     pub wallet: WalletId,
@@ -81,7 +82,7 @@ pub struct Restored {
 }
 
 /// The store's word on a coin was corrected to the mint's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProofCorrected {
     /// What differed.
     pub findings: Vec<Finding>,

@@ -1,12 +1,13 @@
 //! The events of funding: mint quotes and received tokens.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::saga::ids::{Amount, Coin, Outputs, WalletId, Y};
 
 /// A mint quote was made: pay its invoice to fund the wallet (NUT-04).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MintQuoteCreated {
     /// Opaque wallet id.
     pub wallet: WalletId,
@@ -23,7 +24,7 @@ pub struct MintQuoteCreated {
 }
 
 /// The intent of minting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MintSent {
     /// The outputs asked for.
     pub outputs: Outputs,
@@ -32,14 +33,14 @@ pub struct MintSent {
 }
 
 /// The mint signed: the wallet is funded; terminal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Minted {
     /// New coins; unspent.
     pub coins: Vec<Coin>,
 }
 
 /// A foreign token was adopted; its proofs are sealed in the head.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiveRequested {
     /// Opaque wallet id.
     pub wallet: WalletId,
@@ -56,7 +57,7 @@ pub struct ReceiveRequested {
 }
 
 /// The token became coins of ours; terminal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Received {
     /// New coins; unspent.
     pub coins: Vec<Coin>,

@@ -1,6 +1,7 @@
 //! The events of a melt, in the order of its life.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::saga::code::{Code, Discrepancy};
@@ -9,7 +10,7 @@ use crate::saga::ids::{Amount, Coin, KeysetId, Outputs, Range, WalletId, Y};
 use crate::saga::proofs::ProofState;
 
 /// A melt command was adopted: digest, limits and policy. First event of every melt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MeltRequested {
     /// Opaque wallet id.
     pub wallet: WalletId,
@@ -36,7 +37,7 @@ pub struct MeltRequested {
 }
 
 /// The mint quoted the payment, and the quote was checked against the command (NUT-05).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuoteCreated {
     /// What the mint asks for the payment itself.
     pub amount: Amount,
@@ -47,7 +48,7 @@ pub struct QuoteCreated {
 }
 
 /// One difference found by comparing a coin with the mint (NUT-07).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// The coin.
     pub y: Y,
@@ -56,7 +57,7 @@ pub struct Finding {
 }
 
 /// How the chosen coins will reach the melt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "way", rename_all = "lowercase")]
 pub enum Way {
     /// The inputs go straight into the melt; overpayment comes back as change (NUT-08).
@@ -73,7 +74,7 @@ pub enum Way {
 }
 
 /// The coin plan: what is reserved and how it will be used. All sums are checked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// The chosen coins, reserved by this event.
     pub inputs: Vec<Coin>,
@@ -92,7 +93,7 @@ pub struct Plan {
 }
 
 /// Coins chosen and reserved; their NUT-07 states match.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PreflightPassed {
     /// The plan.
     pub plan: Plan,
@@ -103,7 +104,7 @@ pub struct PreflightPassed {
 }
 
 /// The melt was stopped before anything was sent; terminal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PreflightBlocked {
     /// Why.
     pub code: Code,
@@ -116,7 +117,7 @@ pub struct PreflightBlocked {
 }
 
 /// What a swap is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
     /// Exact amounts for the melt.
@@ -128,7 +129,7 @@ pub enum Purpose {
 }
 
 /// The intent of a swap: sent only after this event is durable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SwapPrepared {
     /// What for.
     pub purpose: Purpose,
@@ -145,7 +146,7 @@ pub struct SwapPrepared {
 }
 
 /// The inputs became outputs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SwapDone {
     /// What for.
     pub purpose: Purpose,
@@ -160,7 +161,7 @@ pub struct SwapDone {
 }
 
 /// The intent of the melt: posted only after this event is durable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProofsSent {
     /// The proofs in the request; reserved → pending.
     pub inputs: Vec<Y>,
@@ -179,14 +180,14 @@ pub struct ProofsSent {
 }
 
 /// The mint says PAID.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MeltPaid {
     /// True only if SHA-256(preimage) is the payment hash; otherwise the payment is claimed.
     pub proven: bool,
 }
 
 /// One line of the seeds' `operations`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Operation {
     /// `source_spent`, `keep_change` or `melt_change`.
     #[serde(rename = "type")]
@@ -200,7 +201,7 @@ pub struct Operation {
 }
 
 /// The seeds' `atomicResult`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AtomicResult {
     /// How many proofs were spent.
     pub source_proofs_spent: u32,
@@ -217,7 +218,7 @@ pub struct AtomicResult {
 }
 
 /// Settled: inputs spent, verified change stored, the rest owed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AtomicCommitted {
     /// pending → spent.
     pub inputs: Vec<Y>,
@@ -241,7 +242,7 @@ pub struct AtomicCommitted {
 }
 
 /// Owed change, or part of it, came later (NUT-09); or none did, and the looking ends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeCollected {
     /// New verified change; unspent.
     pub change: Vec<Coin>,
@@ -254,7 +255,7 @@ pub struct ChangeCollected {
 }
 
 /// The mint refused; evidence only. It leads to a fence, never straight to a release.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
     /// The mint's error code (NUT-00), if it gave one.
     pub mint_code: Option<u32>,
@@ -263,7 +264,7 @@ pub struct Refusal {
 }
 
 /// Coins let go: before any post, or the others after a fence.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProofsReleased {
     /// The coins, each with the state it is let go from.
     pub coins: Vec<Released>,
@@ -277,7 +278,7 @@ pub struct ProofsReleased {
 }
 
 /// One coin let go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Released {
     /// The coin; unspent from here on.
     pub y: Y,
@@ -286,7 +287,7 @@ pub struct Released {
 }
 
 /// Refused before any coin was touched; terminal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rejected {
     /// Why.
     pub code: Code,

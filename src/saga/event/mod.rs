@@ -7,6 +7,7 @@ mod fund;
 mod melt;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::code::Compliance;
@@ -25,7 +26,7 @@ pub use melt::{
 };
 
 /// One fact of a saga's life.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data")]
 #[allow(missing_docs)] // each variant is documented on the struct that it carries
 pub enum Event {
@@ -130,7 +131,7 @@ impl Event {
 
 /// The half of an event that is never published. The body commits to it by a salted hash, so it
 /// can be erased later without breaking the chain; the fold reads it while it is there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Private {
     /// The owner of the wallet, `npub1…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,7 +169,7 @@ impl From<Event> for Entry {
 }
 
 /// The fields of every stored body, around the event (see [`super::chain`]).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Envelope {
     /// Version of this event's data, from 1.
     pub v: u32,

@@ -65,6 +65,7 @@ pub fn append(saga: &SagaId, lease: &Lease, amounts: &[Amount], at: DateTime<Utc
         saga: saga.clone(),
         wallet: WalletId::new("w-n"),
         expected_version: 0,
+        reply: None,
         fence: lease.fence,
         records,
         proofs: project_proofs(saga, &entries),

@@ -182,6 +182,7 @@ impl Chain {
             saga: tail.saga.clone(),
             wallet: self.wallet.clone(),
             expected_version: self.tail.seq,
+            reply: None,
             fence: self.fence,
             records,
             proofs,

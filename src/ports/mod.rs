@@ -1,0 +1,24 @@
+//! What the loops need from outside: [`Store`], [`Mint`], [`Bus`] and [`Clock`]. Native `async fn`
+//! with generics; `main` chooses the adapters. Errors are small enums named by what the caller does
+//! next.
+
+mod bus;
+mod mint;
+mod store;
+
+use chrono::{DateTime, Utc};
+
+pub use bus::{
+    ALERTS, Begin, Bus, BusError, Delivery, Message, Published, Stored, Stream, StreamFacts, header,
+};
+pub use mint::{Invoice, Keyset, Mint, OpenedToken, SwapInputs};
+pub use store::{
+    Adopted, Append, Head, HeadAfter, HeadFilter, Lease, Loaded, NewSaga, OutboxReply, OutboxRow,
+    ProofRow, Store, StoreError, Wallet,
+};
+
+/// The time, as a value that tests can move. UTC, milliseconds.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> DateTime<Utc>;
+}
