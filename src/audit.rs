@@ -186,11 +186,11 @@ impl Audit {
             let paid = i128::from(committed.amount);
             account.paid += paid;
             account.owed += owed;
-            account.fees += i128::from(sent.input_amount) - paid - sum(&saga.change) - owed;
+            let given_up = i128::from(saga.written_off);
+            let back = sum(&saga.change) + owed + given_up;
+            account.fees += i128::from(sent.input_amount) - paid - back;
         }
-        if let Some(resolution) = &saga.resolution {
-            account.written_off += i128::from(resolution.written_off);
-        }
+        account.written_off += i128::from(saga.written_off);
     }
 
     fn rows(&mut self, wallet: &WalletId, rows: &[ProofRow], expected: &mut HashMap<Y, Expected>) {

@@ -313,10 +313,18 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             command,
             reply_to: None,
         };
-        let adopted = self
-            .store
-            .adopt(new, &self.owner, self.tuning.lease_ttl)
-            .await?;
+        let refused = self.admits(&new.wallet.mint_url).await;
+        let adopted = match refused {
+            Ok(()) => {
+                let ttl = self.tuning.lease_ttl;
+                self.store.adopt(new, &self.owner, ttl).await?
+            }
+            // A repeat gets its answer whatever is paused: the first one may be paid.
+            Err(refused) => match self.store.known(&new).await? {
+                Some(head) => Adopted::Existing(Box::new(head)),
+                None => return Err(refused),
+            },
+        };
         failpoint::hit("adopt.after");
         Ok(match adopted {
             Adopted::New(lease) => Submitted {
@@ -328,6 +336,24 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                 lease: None,
             },
         })
+    }
+}
+
+impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
+    /// Refuses what would begin something new where nothing new may be begun.
+    async fn admits(&self, mint_url: &str) -> Result<(), Refused> {
+        if self.tuning.observe_only {
+            return Err(Refused::new(Code::ObserveOnly, ""));
+        }
+        if self.breaker.is_paused(&*self.store, mint_url).await? {
+            let seen = format!("an operator has paused the mint {mint_url}");
+            return Err(Refused::new(Code::MintPaused, seen));
+        }
+        if self.breaker.is_open(mint_url) {
+            let seen = format!("the mint {mint_url} has not answered for a while");
+            return Err(Refused::new(Code::MintPaused, seen));
+        }
+        Ok(())
     }
 }
 

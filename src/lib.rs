@@ -25,7 +25,7 @@
 //! |---|---|
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
-//! | [`driver`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
+//! | [`driver`], [`perform`], [`intake`], [`recovery`], [`breaker`], [`audit`] | `saga`, `ports` |
 //! | [`store`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
@@ -44,6 +44,9 @@ pub mod driver;
 
 /// The input and output of one step.
 pub mod perform;
+
+/// Which mints may be given something new.
+pub mod breaker;
 
 /// Finds what was left unfinished, and drives it with the same loop.
 pub mod recovery;

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use tracing::warn;
 
 use crate::driver::{DriveError, Driver, fold};
-use crate::ports::{Clock, Head, HeadFilter, Mint, Store, StoreError};
+use crate::ports::{Clock, DueFilter, Head, HeadFilter, Mint, Store, StoreError};
 use crate::saga::ids::SagaId;
 use crate::saga::state::{Saga, Status};
 use crate::saga::step::{Inquiry, Step, next_step};
@@ -74,8 +74,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// # Errors
     /// Only if the store cannot be scanned.
     pub async fn recover_due(&self) -> Result<Report, StoreError> {
-        let due = self.store.due(SCAN).await?;
-        let due = due.into_iter().map(|id| (id, Duration::ZERO)).collect();
+        let filter = DueFilter {
+            limit: SCAN,
+            ..DueFilter::default()
+        };
+        let due = self.store.due(filter).await?;
+        let due = due.into_iter().map(|d| (d.saga, Duration::ZERO)).collect();
         Ok(self.recover_these(due, |_, _| {}).await)
     }
 

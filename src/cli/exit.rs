@@ -75,6 +75,8 @@ impl Exit {
                 | Code::MintSlow
                 | Code::MintRateLimited
                 | Code::MintNonsense
+                | Code::MintPaused
+                | Code::ObserveOnly
         );
         if usage {
             Exit::Usage

@@ -19,6 +19,8 @@ pub struct Tuning {
     pub backoff_first: Duration,
     /// Longest wait between passes.
     pub backoff_max: Duration,
+    /// True: look, record what is seen, and move no money.
+    pub observe_only: bool,
     /// How long a settlement that the store does not take is offered again before the pass ends.
     pub critical_retry: Duration,
 }
@@ -38,6 +40,7 @@ impl Default for Tuning {
             lease_ttl: Duration::from_secs(15),
             backoff_first: Duration::from_millis(250),
             backoff_max: Duration::from_secs(300),
+            observe_only: false,
             critical_retry: Duration::from_secs(5),
         }
     }

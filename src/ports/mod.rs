@@ -13,8 +13,8 @@ pub use bus::{
 };
 pub use mint::{Invoice, Keyset, Mint, OpenedToken, SwapInputs};
 pub use store::{
-    Adopted, Append, Head, HeadAfter, HeadFilter, Lease, Loaded, NewSaga, OutboxReply, OutboxRow,
-    ProofRow, Store, StoreError, Wallet,
+    Adopted, Append, Due, DueFilter, Head, HeadAfter, HeadFilter, Later, Lease, Loaded, NewSaga,
+    OutboxReply, OutboxRow, Pause, ProofRow, Store, StoreError, Wallet,
 };
 
 /// The time, as a value that tests can move. UTC, milliseconds.

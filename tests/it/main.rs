@@ -15,8 +15,10 @@ mod store_contract;
 
 #[cfg(feature = "embedded-mint")]
 mod crash;
+mod saga_alarms;
 mod saga_chain;
 mod saga_codes;
+mod saga_desk;
 mod saga_events;
 mod saga_evolve;
 mod saga_fence;

@@ -8,6 +8,7 @@ pub(crate) mod adopt;
 pub(crate) mod append;
 pub(crate) mod build;
 pub(crate) mod crash;
+pub(crate) mod desk;
 pub(crate) mod lease;
 pub(crate) mod proofs;
 pub(crate) mod query;
@@ -89,6 +90,12 @@ macro_rules! store_contract {
             due_is_ordered_limited_and_skips_leased_sagas,
             done_is_never_due,
             parked_and_owing_are_due,
+        );
+        store_contract!(@group $fixture, desk:
+            a_doubt_is_kept_until_the_next_pass_or_event,
+            due_leaves_mints_out_and_begins_at_either_end,
+            a_pause_is_seen_by_all_until_it_is_ended,
+            a_repeat_is_known_without_adopting,
         );
         store_contract!(@group $fixture, query:
             counters_are_ranges_without_gaps_of_their_own,

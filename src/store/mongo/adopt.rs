@@ -10,7 +10,7 @@ use super::fault::{is_duplicate, store_error};
 use super::lease::after;
 use super::rows::HeadDoc;
 use super::settle::pause;
-use crate::ports::{Adopted, Lease, NewSaga, StoreError};
+use crate::ports::{Adopted, Head, Lease, NewSaga, StoreError};
 use crate::saga::chain;
 use crate::saga::code::Code;
 use crate::saga::state::{State, Status};
@@ -39,13 +39,18 @@ pub(super) async fn adopt(
             Err(error) if is_duplicate(&error) => {}
             Err(error) => return Err(store_error(error)),
         }
-        if let Some(answer) = taken_by(&db, &new).await? {
-            return Ok(answer);
+        if let Some(head) = taken_by(&db, &new).await? {
+            return Ok(Adopted::Existing(Box::new(head)));
         }
         pause(round).await;
     }
     let text = "an adoption kept colliding with others".to_owned();
     Err(StoreError::Unavailable(text))
+}
+
+/// What a command repeats, if it repeats one.
+pub(super) async fn known(db: Db, new: NewSaga) -> Result<Option<Head>, StoreError> {
+    taken_by(&db, &new).await
 }
 
 /// An upsert whose condition no document can meet, because a plain insert cannot ask for the
@@ -105,9 +110,9 @@ fn head_of(new: &NewSaga, owner: &str) -> Result<Document, StoreError> {
 
 /// Who has the key that was taken, in the order in which a repeat is recognised; `None` when
 /// nobody has any of them any more.
-async fn taken_by(db: &Db, new: &NewSaga) -> Result<Option<Adopted>, StoreError> {
+async fn taken_by(db: &Db, new: &NewSaga) -> Result<Option<Head>, StoreError> {
     let producer = new.producer.as_str();
-    let existing = |head: HeadDoc| Ok(Some(Adopted::Existing(Box::new(head.into_head()?))));
+    let existing = |head: HeadDoc| head.into_head().map(Some);
 
     let same_command = doc! { "producer": producer, "command_id": &new.command_id };
     if let Some(head) = certain(db, same_command).await? {

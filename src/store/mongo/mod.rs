@@ -7,7 +7,7 @@
 //! | `plan`, `commit`, `transact` | `append`: what to write, with whom, in one transaction |
 //! | `settle`, `verdict` | what to do when it did not go as planned, and what to answer |
 //! | `orphans` | the transactions that dead processes leave open |
-//! | `adopt`, `lease`, `wallets`, `query` | everything else, one write or one read each |
+//! | `adopt`, `lease`, `wallets`, `mints`, `query` | everything else, one write or one read each |
 //! | `fault` | driver errors in the caller's words |
 //!
 //! It never retries on the strength of an error's text, never reads the clock of this machine into
@@ -19,6 +19,7 @@ mod connect;
 mod fault;
 mod indexes;
 mod lease;
+mod mints;
 mod orphans;
 mod plan;
 mod query;
@@ -36,8 +37,8 @@ use mongodb::{Client, Collection, Database};
 
 use self::commit::Committers;
 use crate::ports::{
-    Adopted, Append, Head, HeadFilter, Lease, Loaded, NewSaga, OutboxRow, ProofRow, Store,
-    StoreError, Wallet,
+    Adopted, Append, Due, DueFilter, Head, HeadFilter, Later, Lease, Loaded, NewSaga, OutboxRow,
+    Pause, ProofRow, Store, StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -113,6 +114,10 @@ impl Db {
     fn wallets<T: Send + Sync>(&self) -> Collection<T> {
         self.database.collection(schema::WALLETS)
     }
+
+    fn mints<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::MINTS)
+    }
 }
 
 /// Runs a call to its end in a task of its own and stops waiting for it at the deadline: the
@@ -147,6 +152,10 @@ impl Store for MongoStore {
         bounded(adopt::adopt(self.db.clone(), new, owner.to_owned(), ttl)).await
     }
 
+    async fn known(&self, new: &NewSaga) -> Result<Option<Head>, StoreError> {
+        bounded(adopt::known(self.db.clone(), new.clone())).await
+    }
+
     async fn load(&self, saga: &SagaId) -> Result<Option<Loaded>, StoreError> {
         bounded(query::load(self.db.clone(), saga.clone())).await
     }
@@ -174,14 +183,27 @@ impl Store for MongoStore {
         &self,
         lease: &Lease,
         owner: &str,
-        later: Option<(Duration, String)>,
+        later: Option<Later>,
     ) -> Result<(), StoreError> {
         let (lease, owner) = (lease.clone(), owner.to_owned());
         bounded(lease::release(self.db.clone(), lease, owner, later)).await
     }
 
-    async fn due(&self, limit: u32) -> Result<Vec<SagaId>, StoreError> {
-        bounded(lease::due(self.db.clone(), limit)).await
+    async fn due(&self, filter: DueFilter) -> Result<Vec<Due>, StoreError> {
+        bounded(lease::due(self.db.clone(), filter)).await
+    }
+
+    async fn pause_mint(&self, mint_url: &str, by: &str, reason: &str) -> Result<(), StoreError> {
+        let words = [mint_url, by, reason].map(str::to_owned);
+        bounded(mints::pause(self.db.clone(), words)).await
+    }
+
+    async fn resume_mint(&self, mint_url: &str) -> Result<bool, StoreError> {
+        bounded(mints::resume(self.db.clone(), mint_url.to_owned())).await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        bounded(mints::list(self.db.clone())).await
     }
 
     async fn heads(&self, filter: HeadFilter) -> Result<Vec<Head>, StoreError> {

@@ -17,6 +17,8 @@ pub(super) const OUTBOX: &str = "outbox";
 pub(super) const PROOFS: &str = "proofs";
 pub(super) const WALLETS: &str = "wallets";
 const LEASES: &str = "leases";
+/// Mints that are paused; the id is the URL.
+pub(super) const MINTS: &str = "mints";
 
 /// The collection exists: another process was faster.
 const NAMESPACE_EXISTS: i32 = 48;
@@ -57,7 +59,7 @@ async fn renew(db: &Db, name: &str, validator: Document) -> Result<(), StoreErro
     done.map(|_| ()).map_err(store_error)
 }
 
-fn validators() -> [(&'static str, Document); 6] {
+fn validators() -> [(&'static str, Document); 7] {
     [
         (SAGAS, sagas()),
         (EVENTS, events()),
@@ -68,6 +70,7 @@ fn validators() -> [(&'static str, Document); 6] {
         (PROOFS, proofs()),
         (WALLETS, wallets()),
         (LEASES, leases()),
+        (MINTS, mints()),
     ]
 }
 
@@ -97,6 +100,7 @@ fn sagas() -> Document {
         ("attempts", whole()),
         ("next_attempt_at", date_or_null()),
         ("last_error", text_or_null()),
+        ("doubt", doubt()),
         ("created_at", date()),
         ("updated_at", date()),
         ("claim_payment_hash", text()),
@@ -105,7 +109,8 @@ fn sagas() -> Document {
     ];
     strict(
         &fields,
-        &["claim_payment_hash", "claim_intent_key", "touched"],
+        // A head that an older version has written has no doubt.
+        &["claim_payment_hash", "claim_intent_key", "touched", "doubt"],
     )
 }
 
@@ -155,6 +160,20 @@ fn wallets() -> Document {
         ("counters", counters),
     ];
     strict(&fields, &[])
+}
+
+fn mints() -> Document {
+    let fields = [("by", text()), ("reason", text()), ("at", date())];
+    strict(&fields, &[])
+}
+
+fn doubt() -> Document {
+    doc! {
+        "bsonType": ["object", "null"],
+        "properties": { "code": text(), "passes": whole() },
+        "required": ["code", "passes"],
+        "additionalProperties": false,
+    }
 }
 
 fn leases() -> Document {

@@ -8,6 +8,7 @@
 
 mod append;
 mod fault;
+mod mints;
 mod proofs;
 mod query;
 mod reader;
@@ -21,8 +22,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::ports::{
-    Adopted, Append, Head, HeadFilter, Lease, Loaded, NewSaga, OutboxRow, ProofRow, Store,
-    StoreError, Wallet,
+    Adopted, Append, Due, DueFilter, Head, HeadFilter, Later, Lease, Loaded, NewSaga, OutboxRow,
+    Pause, ProofRow, Store, StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -80,6 +81,11 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn known(&self, new: &NewSaga) -> Result<Option<Head>, StoreError> {
+        let new = new.clone();
+        self.readers.run(move |conn| sagas::known(conn, &new)).await
+    }
+
     async fn load(&self, saga: &SagaId) -> Result<Option<Loaded>, StoreError> {
         let saga = saga.clone();
         self.readers.run(move |conn| query::load(conn, &saga)).await
@@ -114,7 +120,7 @@ impl Store for SqliteStore {
         &self,
         lease: &Lease,
         owner: &str,
-        later: Option<(Duration, String)>,
+        later: Option<Later>,
     ) -> Result<(), StoreError> {
         let (lease, owner) = (lease.clone(), owner.to_owned());
         self.writer
@@ -122,8 +128,28 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn due(&self, limit: u32) -> Result<Vec<SagaId>, StoreError> {
-        self.readers.run(move |conn| query::due(conn, limit)).await
+    async fn due(&self, filter: DueFilter) -> Result<Vec<Due>, StoreError> {
+        self.readers
+            .run(move |conn| query::due(conn, &filter))
+            .await
+    }
+
+    async fn pause_mint(&self, mint_url: &str, by: &str, reason: &str) -> Result<(), StoreError> {
+        let [mint_url, by, reason] = [mint_url, by, reason].map(str::to_owned);
+        self.writer
+            .run(move |conn| mints::pause(conn, &mint_url, &by, &reason))
+            .await
+    }
+
+    async fn resume_mint(&self, mint_url: &str) -> Result<bool, StoreError> {
+        let mint_url = mint_url.to_owned();
+        self.writer
+            .run(move |conn| mints::resume(conn, &mint_url))
+            .await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        self.readers.run(query::pauses).await
     }
 
     async fn heads(&self, filter: HeadFilter) -> Result<Vec<Head>, StoreError> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use meltd::ports::{
-    Adopted, Append, Clock, Head, HeadFilter, Lease, Loaded, NewSaga, OutboxRow, ProofRow, Store,
-    StoreError, Wallet,
+    Adopted, Append, Clock, Due, DueFilter, Head, HeadFilter, Later, Lease, Loaded, NewSaga,
+    OutboxRow, Pause, ProofRow, Store, StoreError, Wallet,
 };
 use meltd::saga::chain::{Record, genesis};
 use meltd::saga::ids::{KeysetId, SagaId, WalletId, Y};
@@ -73,6 +73,7 @@ impl Disk {
         head.state = append.head.state.clone();
         head.status = append.head.status;
         head.attempts = 0;
+        head.doubt = None;
         head.next_attempt_at = (append.head.status != Status::Done).then_some(now);
         self.appends += 1;
         Ok(())
@@ -153,6 +154,7 @@ impl Store for SimStore {
                 attempts: 0,
                 next_attempt_at: Some(now),
                 last_error: None,
+                doubt: None,
                 created_at: now,
                 updated_at: now,
                 new,
@@ -229,7 +231,7 @@ impl Store for SimStore {
         &self,
         lease: &Lease,
         me: &str,
-        later: Option<(Duration, String)>,
+        later: Option<Later>,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.call(|disk| {
@@ -244,8 +246,9 @@ impl Store for SimStore {
                 return Ok(());
             }
             disk.leases.remove(lease.saga.as_str());
-            if let Some((wait, why)) = later {
+            if let Some(Later { wait, why, doubt }) = later {
                 head.attempts += 1;
+                head.doubt = doubt;
                 head.last_error = Some(why);
                 head.next_attempt_at = Some(now + TimeDelta::from_std(wait).unwrap());
             }
@@ -254,10 +257,30 @@ impl Store for SimStore {
         .await
     }
 
-    async fn due(&self, _: u32) -> Result<Vec<SagaId>, StoreError> {
+    async fn due(&self, _: DueFilter) -> Result<Vec<Due>, StoreError> {
         let disk = self.disk.lock().unwrap();
         let open = disk.heads.values().filter(|h| h.status != Status::Done);
-        Ok(open.map(|h| h.new.id.clone()).collect())
+        let due = |h: &Head| Due {
+            saga: h.new.id.clone(),
+            mint_url: h.new.wallet.mint_url.clone(),
+        };
+        Ok(open.map(due).collect())
+    }
+
+    async fn known(&self, _: &NewSaga) -> Result<Option<Head>, StoreError> {
+        Ok(None)
+    }
+
+    async fn pause_mint(&self, _: &str, _: &str, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn resume_mint(&self, _: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn heads(&self, filter: HeadFilter) -> Result<Vec<Head>, StoreError> {

@@ -1,0 +1,61 @@
+//! Paid at the mint while the store is away: said at once, remembered in this process, and written
+//! into the log beside the settlement when the store is back.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tracing::error;
+
+use super::{DriveError, Run};
+use crate::ports::StoreError;
+use crate::saga::code::Code;
+use crate::saga::event::{CriticalRaised, CriticalResolved, Event};
+use crate::saga::evolve::evolve;
+use crate::saga::ids::SagaId;
+
+const CODE: Code = Code::CriticalDbFailureAfterMintSuccess;
+
+/// Sagas whose payment this process knows of and the log may not. A process that dies meanwhile
+/// takes the note with it, never the payment: recovery finds that at the mint.
+#[derive(Debug, Default)]
+pub(crate) struct Unrecorded(Mutex<HashSet<SagaId>>);
+
+impl Unrecorded {
+    fn sagas(&self) -> MutexGuard<'_, HashSet<SagaId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says it, and remembers to write it down.
+    pub(super) fn raise(&self, saga_id: &SagaId, source: &StoreError) {
+        self.sagas().insert(saga_id.clone());
+        error!(%saga_id, code = %CODE, %source, "{}", CODE.advice());
+    }
+
+    /// It is written down, or it turned out that the settlement was.
+    pub(super) fn forget(&self, saga: &SagaId) {
+        self.sagas().remove(saga);
+    }
+
+    /// Adds the CRITICAL and its end to a settlement that is about to become durable.
+    pub(super) fn note(&self, run: &mut Run) -> Result<(), DriveError> {
+        if !self.sagas().contains(&run.tail.saga) || run.noted {
+            return Ok(());
+        }
+        let raised = Event::CriticalRaised(CriticalRaised {
+            code: CODE,
+            reason: "the mint had paid and the store did not answer".to_owned(),
+            requires_manual_intervention: false,
+        });
+        let resolved = Event::CriticalResolved(CriticalResolved {
+            code: CODE,
+            how: "the store is back, and the settlement is in the log".to_owned(),
+        });
+        for event in [raised, resolved] {
+            let entry = event.into();
+            run.saga = evolve(run.saga.clone(), &entry)?;
+            run.buffer.push(entry);
+        }
+        run.noted = true;
+        Ok(())
+    }
+}
