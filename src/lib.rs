@@ -25,6 +25,7 @@
 //! |---|---|
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
+//! | [`wire`] | `saga`, `ports` |
 //! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
 //! | [`store`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
@@ -35,6 +36,9 @@ pub mod saga;
 
 /// What the loops need from outside: a store, mints, a clock.
 pub mod ports;
+
+/// The public shapes on the bus: commands, replies, dead letters.
+pub mod wire;
 
 /// From a request to an adopted saga, or a refusal that leaves nothing behind.
 pub mod intake;

@@ -42,6 +42,11 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["serde", "serde_json", "schemars", "sha2", "chrono"],
     ),
     ("src/ports/", &["saga"], &["serde", "chrono", "thiserror"]),
+    (
+        "src/wire/",
+        &["saga", "ports", "wire"],
+        &["serde", "serde_json", "schemars", "chrono"],
+    ),
     ("src/driver/", LOOP, LOOP_CRATES),
     ("src/perform/", LOOP, LOOP_CRATES),
     ("src/intake.rs", LOOP, LOOP_CRATES),
@@ -71,6 +76,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
 const LOOP: &[&str] = &[
     "saga",
     "ports",
+    "wire",
     "driver",
     "perform",
     "intake",
