@@ -49,7 +49,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ),
     ("src/driver/", LOOP, LOOP_CRATES),
     ("src/perform/", LOOP, LOOP_CRATES),
-    ("src/intake.rs", LOOP, LOOP_CRATES),
+    ("src/intake/", LOOP, LOOP_CRATES),
     ("src/recovery.rs", LOOP, LOOP_CRATES),
     ("src/pool.rs", LOOP, LOOP_CRATES),
     ("src/audit.rs", LOOP, LOOP_CRATES),
