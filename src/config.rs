@@ -1,10 +1,16 @@
 //! Every option that all commands share, as a flag and as a `MELTD_*` variable, with the reason for
 //! its default. There is no configuration file.
 
+mod bus;
+mod limits;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::saga::code::Code;
+
+pub use bus::{BusAddress, BusConfig};
+pub use limits::LimitArgs;
 
 /// The value of `MELTD_MINT_URL` that means: a mint inside this process.
 pub const EMBEDDED: &str = "embedded";

@@ -7,7 +7,7 @@ use serde::ser::{SerializeMap, Serializer};
 use crate::config::Invalid;
 use crate::driver::DriveError;
 use crate::intake::Refused;
-use crate::ports::StoreError;
+use crate::ports::{BusError, StoreError};
 use crate::saga::code::{Code, Severity};
 use crate::saga::ids::SagaId;
 
@@ -63,10 +63,16 @@ impl Exit {
 
     /// How a refusal with this code ends. It holds only while nothing is reserved.
     pub fn of(code: Code) -> Exit {
-        let usage = matches!(code, Code::ConfigInvalid | Code::StoreInvalid);
+        let usage = matches!(
+            code,
+            Code::ConfigInvalid | Code::StoreInvalid | Code::BusInvalid
+        );
         let unusable = matches!(
             code,
             Code::StoreUnreachable
+                | Code::BusUnreachable
+                | Code::BusUnusable
+                | Code::ServeBroken
                 | Code::StoreUnusable
                 | Code::StoreNoReplicaSet
                 | Code::SeedFileMode
@@ -204,6 +210,16 @@ impl From<Refused> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Refused::from(error).into()
+    }
+}
+
+impl From<BusError> for Failure {
+    fn from(error: BusError) -> Self {
+        let code = match error {
+            BusError::Away(_) => Code::BusUnreachable,
+            BusError::Never(_) | BusError::Unusable(_) => Code::BusUnusable,
+        };
+        Failure::new(code, error.to_string())
     }
 }
 

@@ -50,6 +50,9 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/driver/", LOOP, LOOP_CRATES),
     ("src/perform/", LOOP, LOOP_CRATES),
     ("src/intake/", LOOP, LOOP_CRATES),
+    ("src/queue/", LOOP, LOOP_CRATES),
+    ("src/readiness.rs", LOOP, LOOP_CRATES),
+    ("src/serve/", SERVE, LOOP_CRATES),
     ("src/recovery.rs", LOOP, LOOP_CRATES),
     ("src/pool.rs", LOOP, LOOP_CRATES),
     ("src/audit.rs", LOOP, LOOP_CRATES),
@@ -101,8 +104,22 @@ const LOOP: &[&str] = &[
     "recovery",
     "audit",
     "pool",
+    "queue",
+    "readiness",
     "failpoint",
     "npub",
+];
+/// What runs the loops in one process.
+const SERVE: &[&str] = &[
+    "saga",
+    "ports",
+    "wire",
+    "driver",
+    "pool",
+    "queue",
+    "readiness",
+    "recovery",
+    "serve",
 ];
 const LOOP_CRATES: &[&str] = &[
     "tokio",
