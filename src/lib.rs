@@ -25,7 +25,7 @@
 //! |---|---|
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
-//! | [`driver`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
+//! | [`driver`], [`perform`], [`intake`], [`relay`], [`recovery`], [`audit`] | `saga`, `ports` |
 //! | [`store`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
@@ -44,6 +44,9 @@ pub mod driver;
 
 /// The input and output of one step.
 pub mod perform;
+
+/// Publishes what is in the outbox, and publishes it again when the stream has lost it.
+pub mod relay;
 
 /// Finds what was left unfinished, and drives it with the same loop.
 pub mod recovery;

@@ -45,6 +45,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/driver/", LOOP, LOOP_CRATES),
     ("src/perform/", LOOP, LOOP_CRATES),
     ("src/intake.rs", LOOP, LOOP_CRATES),
+    ("src/relay/", &["saga", "ports"], LOOP_CRATES),
     ("src/recovery.rs", LOOP, LOOP_CRATES),
     ("src/audit.rs", LOOP, LOOP_CRATES),
     ("src/failpoint.rs", &[], &[]),
