@@ -80,7 +80,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["tokio", "chrono", "tracing"],
     ),
     ("src/mint/", &["saga", "ports", "mint"], &["cdk", "*"]),
-    ("src/config.rs", &["*"], &["*"]),
+    ("src/config/", &["*"], &["*"]),
     ("src/cli", &["*"], &["*"]),
     ("src/main.rs", &["*"], &["*"]),
     ("src/lib.rs", &["*"], &["*"]),
