@@ -362,7 +362,6 @@ impl<'a, S: Outbox, B: Bus> Desk<'a, S, B> {
                 self.worsen(Trouble::Away(why));
             }
             Sent::WentBack => self.suspect("the stream of events went back"),
-            Sent::NoStream => self.suspect("a stream is missing"),
             Sent::Fatal(error) => self.worsen(Trouble::Fatal(RelayError::Bus(error))),
         }
     }

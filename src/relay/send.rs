@@ -16,8 +16,6 @@ pub(super) enum Sent {
     Away(String),
     /// It will never be taken.
     Never(String),
-    /// Its stream is gone.
-    NoStream,
     /// The bus cannot be used.
     Fatal(BusError),
 }
@@ -53,7 +51,7 @@ pub(super) async fn send<B: Bus>(bus: &B, row: &OutboxRow, top: u64) -> Sent {
     let answer = match bus.publish(message(row)).await {
         Ok(answer) => answer,
         Err(BusError::Away(why)) => return Sent::Away(why),
-        Err(BusError::Never(why)) => return no_or_never(bus, row, why).await,
+        Err(BusError::Never(why)) => return Sent::Never(why),
         Err(error @ BusError::Unusable(_)) => return Sent::Fatal(error),
     };
     if !answer.duplicate {
@@ -67,15 +65,6 @@ pub(super) async fn send<B: Bus>(bus: &B, row: &OutboxRow, top: u64) -> Sent {
     match bus.at(stream(row), answer.sequence).await {
         Ok(Some(first)) if first.message.id == row.id => Sent::Stored(answer.sequence),
         Ok(_) => Sent::Swallowed,
-        Err(error) => Sent::Away(error.to_string()),
-    }
-}
-
-/// "No stream takes it" is true of every message after the stream was deleted.
-async fn no_or_never<B: Bus>(bus: &B, row: &OutboxRow, why: String) -> Sent {
-    match bus.facts(stream(row)).await {
-        Ok(Some(_)) => Sent::Never(why),
-        Ok(None) => Sent::NoStream,
         Err(error) => Sent::Away(error.to_string()),
     }
 }
