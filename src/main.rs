@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use meltd::bus::memory::MemoryBus;
-use meltd::bus::nats::{self, NatsBus};
+use meltd::bus::nats::NatsBus;
 use meltd::cli::args::{Cli, Command};
 use meltd::cli::exit::{Exit, Failure};
 use meltd::cli::output::Out;
@@ -19,7 +19,7 @@ use meltd::driver::{Driver, Tuning};
 use meltd::intake::Caps;
 use meltd::mint::cdk::{CdkMint, Timeouts};
 use meltd::mint::keychain::Keychain;
-use meltd::ports::Store;
+use meltd::ports::{Outbox, Store};
 use meltd::saga::code::Code;
 use meltd::serve::Settings;
 use meltd::serve::signals::Signals;
@@ -123,7 +123,10 @@ async fn with_store<S: Store>(
 /// others is set up on purpose.
 async fn serve(config: Config, args: ServeArgs) -> Result<Exit, Failure> {
     let settings = args.settings(&config.unit)?;
-    let bus = args.bus.address()?;
+    let bus = args.bus.address()?.ok_or_else(|| {
+        let why = "serve wants its bus named: set --bus (MELTD_BUS)";
+        Failure::new(Code::BusInvalid, why)
+    })?;
     if config.store.is_none() {
         let why = "serve wants its store named: set --store (MELTD_STORE)";
         return Err(Failure::new(Code::StoreInvalid, why));
@@ -143,7 +146,7 @@ async fn serve(config: Config, args: ServeArgs) -> Result<Exit, Failure> {
     }
 }
 
-async fn serve_on<S: Store>(
+async fn serve_on<S: Store + Outbox>(
     store: S,
     config: &Config,
     address: &StoreAddress,
@@ -162,13 +165,8 @@ async fn serve_on<S: Store>(
             let bus = MemoryBus::new();
             cli::serve::serve(driver, bus, settings, signals).await
         }
-        BusAddress::Nats(url) => {
-            let url = url.clone();
-            let options = nats::Settings {
-                url,
-                ..nats::Settings::default()
-            };
-            let bus = NatsBus::connect(&options).await?;
+        BusAddress::Nats(options) => {
+            let bus = NatsBus::connect(options).await?;
             cli::serve::serve(driver, bus, settings, signals).await
         }
     }

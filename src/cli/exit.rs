@@ -21,7 +21,7 @@ Exit codes:
   5  not finished: it may be paid. Do not pay again; look with `meltd saga show ID`.
      An adopted saga needs no living process: it goes on at the next `meltd recover`
   6  critical, or parked for a person: do not pay again, look with `meltd saga show ID`
-  7  the store, the mint or the seed file cannot be used; nothing was reserved";
+  7  the store, the bus, the mint or the seed file cannot be used; nothing was reserved";
 
 /// The exit codes, for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum Exit {
     Unfinished = 5,
     /// Critical or parked.
     Critical = 6,
-    /// Store, mint or seed file.
+    /// Store, bus, mint or seed file.
     Unusable = 7,
 }
 
@@ -70,11 +70,11 @@ impl Exit {
         let unusable = matches!(
             code,
             Code::StoreUnreachable
-                | Code::BusUnreachable
-                | Code::BusUnusable
                 | Code::ServeBroken
                 | Code::StoreUnusable
                 | Code::StoreNoReplicaSet
+                | Code::BusUnreachable
+                | Code::BusUnusable
                 | Code::SeedFileMode
                 | Code::SeedFileInvalid
                 | Code::MintUnreachable
@@ -215,7 +215,7 @@ impl From<StoreError> for Failure {
 
 impl From<BusError> for Failure {
     fn from(error: BusError) -> Self {
-        let code = match error {
+        let code = match &error {
             BusError::Away(_) => Code::BusUnreachable,
             BusError::Never(_) | BusError::Unusable(_) => Code::BusUnusable,
         };

@@ -8,10 +8,11 @@ use clap::Args;
 
 use super::exit::{Exit, Failure};
 use super::values::duration;
-use crate::config::{BusConfig, LimitArgs};
+use crate::config::{BusAddress, BusConfig, LimitArgs};
 use crate::driver::Driver;
-use crate::ports::{Bus, Clock, Mint, Store};
+use crate::ports::{Bus, Clock, Mint, Outbox, Store};
 use crate::queue::Producers;
+use crate::relay;
 use crate::saga::code::Code;
 use crate::serve::signals::Signals;
 use crate::serve::{self, Broken, Role, Settings, Stopped};
@@ -91,6 +92,11 @@ impl ServeArgs {
             places: usize::try_from(self.places).unwrap_or(1),
             producers: Arc::new(producers),
             unit: Arc::from(unit),
+            relay: relay::Tuning {
+                // What a bus in this process has lost, it lost with the process.
+                repair: !matches!(self.bus.address(), Ok(Some(BusAddress::Memory))),
+                ..relay::Tuning::default()
+            },
             stop_timeout: self.stop_timeout,
         })
     }
@@ -100,7 +106,7 @@ impl ServeArgs {
 ///
 /// # Errors
 /// Of the role that broke.
-pub async fn serve<S: Store, M: Mint, C: Clock, B: Bus>(
+pub async fn serve<S: Store + Outbox, M: Mint, C: Clock, B: Bus>(
     driver: Driver<S, M, C>,
     bus: B,
     settings: Settings,

@@ -106,8 +106,8 @@ codes! {
     StoreNoReplicaSet = "STORE_NO_REPLICA_SET", High, "MongoDB must run as a replica set, because transactions need one: start it with --replSet and initiate it.";
     StoreInvalid = "STORE_INVALID", High, "MELTD_STORE must be sqlite:<file> or mongodb://….";
     BusUnreachable = "BUS_UNREACHABLE", High, "The bus cannot be reached: check MELTD_BUS and that the server runs.";
-    BusUnusable = "BUS_UNUSABLE", High, "The bus is not as meltd needs it; the message says which stream or permission.";
-    BusInvalid = "BUS_INVALID", High, "MELTD_BUS must be memory, nats://host or tls://host.";
+    BusUnusable = "BUS_UNUSABLE", High, "The bus is not as it must be, or refuses this user: the message says what to change on the server.";
+    BusInvalid = "BUS_INVALID", High, "MELTD_BUS must be memory, nats://… or tls://….";
     ServeBroken = "SERVE_BROKEN", High, "A part of the process ended unexpectedly: its log says why; start it again.";
     SeedFileMode = "SEED_FILE_MODE", High, "The seed file can be read by others: chmod 600 it.";
     SeedFileInvalid = "SEED_FILE_INVALID", High, "The seed file must hold 128 hex digits and nothing else: restore it from your backup.";

@@ -22,10 +22,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::driver::{Alerts, Driver};
+use crate::intake::Refused;
 use crate::pool::Pool;
-use crate::ports::{Bus, BusError, Clock, Mint, Store};
+use crate::ports::{Bus, BusError, Clock, Mint, Outbox, Store, StoreError};
 use crate::queue::{Intake, Producers};
 use crate::readiness::{Part, Readiness};
+use crate::relay;
 use crate::saga::code::Code;
 
 pub use roles::Role;
@@ -42,16 +44,18 @@ pub struct Settings {
     pub producers: Arc<Producers>,
     /// The unit of the wallets.
     pub unit: Arc<str>,
+    /// The numbers of the relay.
+    pub relay: relay::Tuning,
     /// How long a stop waits for what is under way.
     pub stop_timeout: Duration,
 }
 
 /// Why a process that serves has ended before it was asked to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{role}: {why}")]
+#[error("{}: {why}", role.map_or("a role", Role::as_str))]
 pub struct Broken {
-    /// Which role.
-    pub role: Role,
+    /// Which role, if that is known.
+    pub role: Option<Role>,
     /// The machine-readable reason.
     pub code: Code,
     /// The sentence.
@@ -87,13 +91,36 @@ impl<S, M, C, B> Clone for Serve<S, M, C, B> {
     }
 }
 
-type Roles = JoinSet<(Role, Result<(), Broken>)>;
+type Playing = JoinSet<(Role, Result<(), Broken>)>;
+
+/// The roles at work.
+#[derive(Default)]
+struct Roles {
+    /// Those that begin something.
+    first: Playing,
+    /// The relay, which goes on until the last pass has ended.
+    last: Playing,
+    stop_first: CancellationToken,
+    stop_last: CancellationToken,
+}
+
+impl Roles {
+    /// Resolves when one of them ends.
+    async fn broken(&mut self) -> Broken {
+        tokio::select! {
+            Some(done) = self.first.join_next() => ended(done),
+            Some(done) = self.last.join_next() => ended(done),
+            // Nobody asks for a process without roles.
+            else => std::future::pending().await,
+        }
+    }
+}
 
 /// Runs the roles until somebody asks to stop, or one of them breaks.
 ///
 /// # Errors
 /// [`Broken`]: of the role that ended first.
-pub async fn run<S: Store, M: Mint, C: Clock, B: Bus>(
+pub async fn run<S: Store + Outbox, M: Mint, C: Clock, B: Bus>(
     mut driver: Driver<S, M, C>,
     bus: B,
     settings: Settings,
@@ -109,19 +136,17 @@ pub async fn run<S: Store, M: Mint, C: Clock, B: Bus>(
         settings,
     };
     serve.prepare().await?;
-    let stop = CancellationToken::new();
     // They go on while the roles end: passes still publish nothing, but may still raise alerts.
     let beside = CancellationToken::new();
     let _ends_with_this = beside.clone().drop_guard();
     tokio::spawn(probe::watch(serve.clone(), beside.clone()));
     tokio::spawn(probe::alerts(serve.bus.clone(), raised, beside));
-    let mut roles = serve.start(&stop);
+    let mut roles = serve.start();
     serve.announce();
     let broken = tokio::select! {
         () = signals.next() => None,
-        done = roles.join_next() => Some(ended(done)),
+        broken = roles.broken() => Some(broken),
     };
-    stop.cancel();
     let stopped = tokio::select! {
         stopped = serve.stop(&mut roles) => stopped,
         () = signals.next() => {
@@ -131,14 +156,14 @@ pub async fn run<S: Store, M: Mint, C: Clock, B: Bus>(
     };
     match broken {
         Some(broken) => {
-            error!(role = %broken.role, code = %broken.code, "{}", broken.why);
+            error!(code = %broken.code, "{broken}");
             Err(broken)
         }
         None => Ok(stopped),
     }
 }
 
-impl<S: Store, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
+impl<S: Store + Outbox, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
     /// The streams that these roles use are there and are what they must be.
     async fn prepare(&self) -> Result<(), Broken> {
         for role in &self.settings.roles {
@@ -148,11 +173,15 @@ impl<S: Store, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
         Ok(())
     }
 
-    fn start(&self, stop: &CancellationToken) -> Roles {
-        let mut roles = Roles::new();
+    fn start(&self) -> Roles {
+        let mut roles = Roles::default();
         for role in self.settings.roles.iter().copied() {
-            let (serve, stop) = (self.clone(), stop.clone());
-            roles.spawn(async move {
+            let serve = self.clone();
+            let (playing, stop) = match role {
+                Role::Relay => (&mut roles.last, roles.stop_last.clone()),
+                Role::Intake | Role::Recovery => (&mut roles.first, roles.stop_first.clone()),
+            };
+            playing.spawn(async move {
                 let result = serve.play(role, stop).await;
                 (role, result)
             });
@@ -164,6 +193,7 @@ impl<S: Store, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
     async fn play(&self, role: Role, stop: CancellationToken) -> Result<(), Broken> {
         match role {
             Role::Intake => self.intake(stop).await,
+            Role::Relay => self.relay(stop).await,
             Role::Recovery => self.recovery(stop).await,
         }
     }
@@ -199,11 +229,14 @@ impl<S: Store, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
         let within = self.settings.stop_timeout;
         info!(within_s = within.as_secs(), "stopping");
         let deadline = Instant::now() + within;
-        let in_hand = async { while roles.join_next().await.is_some() {} };
-        // The roles first: a command in hand may still begin its drive.
-        let ended = timeout_at(deadline, in_hand).await.is_ok();
+        roles.stop_first.cancel();
+        // A command in hand may still begin its drive; a wait between two passes ends at once.
+        let first = timeout_at(deadline, all(&mut roles.first)).await.is_ok();
         let left = deadline.saturating_duration_since(Instant::now());
-        if self.pool.close(left).await && ended {
+        let idle = self.pool.close(left).await;
+        roles.stop_last.cancel();
+        let last = timeout_at(deadline, all(&mut roles.last)).await.is_ok();
+        if first && idle && last {
             info!("stopped");
             Stopped::Clean
         } else {
@@ -219,21 +252,31 @@ impl Broken {
             BusError::Never(_) | BusError::Unusable(_) => Code::BusUnusable,
         };
         let why = error.to_string();
+        let role = Some(role);
+        Broken { role, code, why }
+    }
+
+    fn of_store(role: Role, error: StoreError) -> Self {
+        let Refused { code, reason: why } = Refused::from(error);
+        let role = Some(role);
         Broken { role, code, why }
     }
 }
 
+async fn all(playing: &mut Playing) {
+    while playing.join_next().await.is_some() {}
+}
+
 /// A role never ends by itself: without an error, that is one.
-fn ended(done: Option<Result<(Role, Result<(), Broken>), JoinError>>) -> Broken {
+fn ended(done: Result<(Role, Result<(), Broken>), JoinError>) -> Broken {
     let broken = |role, why: String| Broken {
         role,
         code: Code::ServeBroken,
         why,
     };
     match done {
-        Some(Ok((_, Err(why)))) => why,
-        Some(Ok((role, Ok(())))) => broken(role, "ended by itself".to_owned()),
-        Some(Err(why)) => broken(Role::Recovery, why.to_string()),
-        None => broken(Role::Recovery, "no role is left".to_owned()),
+        Ok((_, Err(why))) => why,
+        Ok((role, Ok(()))) => broken(Some(role), "ended by itself".to_owned()),
+        Err(why) => broken(None, why.to_string()),
     }
 }
