@@ -9,6 +9,7 @@ use clap::Parser;
 use meltd::bus::memory::MemoryBus;
 use meltd::bus::nats::NatsBus;
 use meltd::cli::args::{Cli, Command};
+use meltd::cli::dlq::DlqArgs;
 use meltd::cli::exit::{Exit, Failure};
 use meltd::cli::output::Out;
 use meltd::cli::serve::ServeArgs;
@@ -86,6 +87,9 @@ async fn run(cli: Cli, out: Out) -> Result<Exit, Failure> {
     if let Command::Serve(args) = command {
         return serve(config, *args).await;
     }
+    if let Command::Dlq(args) = command {
+        return dlq(*args, out).await;
+    }
     let address = config.store_address()?;
     match &address {
         StoreAddress::Sqlite(file) => {
@@ -117,6 +121,20 @@ async fn with_store<S: Store>(
         unit: config.unit.clone(),
     };
     Ok(act.run(command).await)
+}
+
+async fn dlq(args: DlqArgs, out: Out) -> Result<Exit, Failure> {
+    match args.bus.address()? {
+        Some(BusAddress::Nats(options)) => {
+            let bus = NatsBus::connect(&options).await?;
+            Ok(cli::dlq::dlq(&bus, args.command, out).await)
+        }
+        // Those of a bus in a process end with it.
+        Some(BusAddress::Memory) | None => {
+            let why = "name the server that keeps the dead letters: --bus nats://… (MELTD_BUS)";
+            Err(Failure::new(Code::BusInvalid, why))
+        }
+    }
 }
 
 /// Serves on the store and the bus that are named; neither has a default, because what serves

@@ -8,6 +8,7 @@
 //! | `output.rs`, `progress.rs` | answers as text or JSON; waiting with somebody watching |
 //! | `follow.rs` | an adopted saga, followed to its answer |
 //! | `serve.rs` | the process that serves |
+//! | `dlq.rs` | commands that were put aside |
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
 //! | `demo/` | the tour on a mint in this process |
@@ -17,6 +18,7 @@ mod audit;
 mod balance;
 #[cfg(feature = "embedded-mint")]
 pub mod demo;
+pub mod dlq;
 pub mod exit;
 mod facts;
 mod follow;
@@ -92,6 +94,7 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             Command::Recover(args) => out.end(recover::recover(self, args).await),
             looking @ (Command::Demo(_)
             | Command::Serve(_)
+            | Command::Dlq(_)
             | Command::Balance(_)
             | Command::Wallet(_)
             | Command::Saga(_)
@@ -111,6 +114,7 @@ pub async fn look<S: Store>(store: &S, command: Command, out: Out) -> Exit {
         Command::Audit(args::AuditCommand::Verify) => out.end(audit::verify(store).await),
         Command::Demo(_)
         | Command::Serve(_)
+        | Command::Dlq(_)
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
@@ -124,6 +128,7 @@ pub fn acts(command: &Command) -> bool {
         Command::Melt(_) | Command::Mint(_) | Command::Receive(_) | Command::Recover(_) => true,
         Command::Demo(_)
         | Command::Serve(_)
+        | Command::Dlq(_)
         | Command::Balance(_)
         | Command::Wallet(_)
         | Command::Saga(_)
