@@ -6,12 +6,24 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::error;
 
-use super::{DriveError, Run};
-use crate::ports::StoreError;
+use super::{Alert, DriveError, Driver, Run};
+use crate::ports::{Clock, Mint, Store, StoreError};
 use crate::saga::code::Code;
 use crate::saga::event::{CriticalRaised, CriticalResolved, Event};
 use crate::saga::evolve::evolve;
 use crate::saga::ids::SagaId;
+
+impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
+    /// Tells the alerts' listener of a payment that the store cannot take.
+    pub(super) fn alert(&self, run: &Run) {
+        self.alerts.raise(Alert {
+            saga: Some(run.tail.saga.clone()),
+            wallet: Some(run.saga.adoption.wallet.clone()),
+            code: CODE,
+            at: self.clock.now(),
+        });
+    }
+}
 
 const CODE: Code = Code::CriticalDbFailureAfterMintSuccess;
 
@@ -25,10 +37,10 @@ impl Unrecorded {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says it, and remembers to write it down.
-    pub(super) fn raise(&self, saga_id: &SagaId, source: &StoreError) {
-        self.sagas().insert(saga_id.clone());
+    /// Says it in the log each time, and remembers to write it down. True the first time.
+    pub(super) fn raise(&self, saga_id: &SagaId, source: &StoreError) -> bool {
         error!(%saga_id, code = %CODE, %source, "{}", CODE.advice());
+        self.sagas().insert(saga_id.clone())
     }
 
     /// It is written down, or it turned out that the settlement was.

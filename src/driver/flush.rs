@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use super::{DriveError, Driver, Run};
+use super::{DriveError, Driver, Run, reply};
 use crate::failpoint;
 use crate::ports::{Append, Clock, HeadAfter, Mint, Store, StoreError};
 use crate::saga::chain::{self, Tail};
@@ -43,7 +43,9 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                 }
                 // The mint has paid and the store is away: said at once, and offered again.
                 Err(source @ StoreError::Unavailable(_)) if paid => {
-                    self.unrecorded.raise(&run.tail.saga, &source);
+                    if self.unrecorded.raise(&run.tail.saga, &source) {
+                        self.alert(run);
+                    }
                     self.unrecorded.note(run)?;
                     if began.elapsed() >= self.tuning.critical_retry {
                         return Err(DriveError::Store { paid, source }.into());
@@ -98,7 +100,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                 erase_sealed: saga.state.is_terminal(),
             },
             records,
-            reply: None,
+            reply: reply(&run.new, &run.durable, saga),
         };
         Ok((append, tail))
     }

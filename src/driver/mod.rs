@@ -4,11 +4,15 @@
 //! Harmless events are collected and appended before the next irreversible step (ARCHITECTURE.md,
 //! "Durability barriers"), so that the happy path of a melt is two transactions.
 
+mod alert;
 mod critical;
 mod desk;
 mod flush;
+mod gate;
 mod log;
 mod outcome;
+mod patience;
+mod reply;
 mod tuning;
 
 use std::sync::Arc;
@@ -20,9 +24,9 @@ use tracing::{debug, info, warn};
 use crate::breaker::Breaker;
 use crate::failpoint;
 use crate::perform::{Claims, Round, is_heard};
-use crate::ports::{Clock, Later, Lease, Mint, Store, StoreError};
+use crate::ports::{Clock, Later, Lease, Mint, NewSaga, Store, StoreError};
 use crate::saga::chain::Tail;
-use crate::saga::decide::{Ctx, Decision, Doubt, Gate, Then, decide, hold};
+use crate::saga::decide::{Ctx, Decision, Doubt, Mode, Then, decide, hold};
 use crate::saga::event::{Entry, Refusal};
 use crate::saga::evolve::evolve;
 use crate::saga::ids::SagaId;
@@ -32,9 +36,12 @@ use crate::saga::step::{Seen, Step, Trouble, has_coins_at_mint, next_step};
 use critical::Unrecorded;
 use flush::FlushError;
 
+pub use alert::{Alert, Alerts};
 pub use desk::{Desk, OrderError};
+pub use gate::Gate;
 pub use log::{fold, read};
 pub use outcome::{DriveError, Pass};
+pub use reply::reply;
 pub use tuning::Tuning;
 
 /// The loop with what it needs. Cheap to clone; one per process.
@@ -51,6 +58,10 @@ pub struct Driver<S, M, C> {
     pub owner: Arc<str>,
     /// Which mints may be given something new.
     pub breaker: Arc<Breaker>,
+    /// How many passes at once.
+    pub gate: Gate,
+    /// Who is told when the store cannot take what the mint has done.
+    pub alerts: Alerts,
     pub(crate) claims: Arc<Claims>,
     unrecorded: Arc<Unrecorded>,
 }
@@ -64,6 +75,8 @@ impl<S, M, C> Clone for Driver<S, M, C> {
             tuning: self.tuning,
             owner: self.owner.clone(),
             breaker: self.breaker.clone(),
+            gate: self.gate.clone(),
+            alerts: self.alerts.clone(),
             claims: self.claims.clone(),
             unrecorded: self.unrecorded.clone(),
         }
@@ -72,6 +85,7 @@ impl<S, M, C> Clone for Driver<S, M, C> {
 
 /// A saga under way: what is durable, and what waits for the next barrier.
 struct Run {
+    new: NewSaga,
     durable: Saga,
     saga: Saga,
     tail: Tail,
@@ -79,7 +93,7 @@ struct Run {
     fence: u64,
     tries: u32,
     doubt: Option<Doubt>,
-    gate: Gate,
+    mode: Mode,
     fresh: bool,
     refused: Option<Refusal>,
     round: u32,
@@ -87,62 +101,6 @@ struct Run {
 }
 
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
-    /// Drives until there is an answer, or until `patience` is over; between passes the saga is
-    /// free for other workers. `None` = another worker has it.
-    ///
-    /// # Errors
-    /// [`DriveError`], as of the last pass.
-    pub async fn drive_until(
-        &self,
-        saga: &SagaId,
-        lease: Option<Lease>,
-        patience: Duration,
-    ) -> Result<Option<Pass>, DriveError> {
-        self.drive_watched(saga, lease, patience, |_| {}).await
-    }
-
-    /// [`Driver::drive_until`] that says what it waits for, each time that it begins to wait.
-    ///
-    /// # Errors
-    /// [`DriveError`], as of the last pass.
-    pub async fn drive_watched(
-        &self,
-        saga: &SagaId,
-        lease: Option<Lease>,
-        patience: Duration,
-        waits: impl Fn(&str),
-    ) -> Result<Option<Pass>, DriveError> {
-        let end = tokio::time::Instant::now() + patience;
-        let mut lease = lease;
-        loop {
-            if lease.is_none() {
-                lease = self
-                    .store
-                    .lease(saga, &self.owner, self.tuning.lease_ttl)
-                    .await?;
-            }
-            let left = end.saturating_duration_since(tokio::time::Instant::now());
-            let wait = match lease.take() {
-                None if left.is_zero() => return Ok(None),
-                None => {
-                    waits("another worker holds it, or died with it");
-                    Duration::from_millis(100)
-                }
-                Some(held) => {
-                    let pass = self.drive(&held).await?;
-                    match &pass.later {
-                        Some((wait, why)) if !left.is_zero() && !is_answer(&pass.saga) => {
-                            waits(why);
-                            *wait
-                        }
-                        _ => return Ok(Some(pass)),
-                    }
-                }
-            };
-            tokio::time::sleep(wait.min(left)).await;
-        }
-    }
-
     /// A driver with default numbers.
     pub fn new(store: Arc<S>, mint: Arc<M>, clock: Arc<C>, owner: &str) -> Self {
         Driver {
@@ -152,6 +110,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             tuning: Tuning::default(),
             owner: Arc::from(owner),
             breaker: Arc::default(),
+            gate: Gate::default(),
+            alerts: Alerts::default(),
             claims: Arc::default(),
             unrecorded: Arc::default(),
         }
@@ -172,7 +132,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             }),
             Err(DriveError::Missing(_)) => return result,
             // If the lease is another's by now, the store leaves it alone.
-            Err(DriveError::Lost) => None,
+            // Nothing was tried when the gate is closed: it is due at once, for the next process.
+            Err(DriveError::Lost | DriveError::Closed) => None,
             Err(error) => {
                 let tries = tries.load(Ordering::Relaxed);
                 let wait = self.backoff(&lease.saga, tries);
@@ -187,13 +148,16 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     }
 
     /// The pass, with the lease renewed beside it: a worker that lives keeps its saga, and one that
-    /// is dead or frozen loses it within `lease_ttl`.
+    /// is dead or frozen loses it within `lease_ttl`. It keeps it while it waits for a place, too.
     async fn pass_while_renewing(
         &self,
         lease: &Lease,
         tries: &AtomicU32,
     ) -> Result<Pass, DriveError> {
-        let pass = self.pass(lease, tries);
+        let pass = async {
+            let _place = self.gate.enter().await.ok_or(DriveError::Closed)?;
+            self.pass(lease, tries).await
+        };
         tokio::pin!(pass);
         loop {
             tokio::select! {
@@ -219,7 +183,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         }
         let (saga, tail) = fold(&loaded)?;
         Ok(Run {
-            gate: self.gate(&saga).await?,
+            mode: self.mode(&saga).await?,
+            new: loaded.head.new,
             durable: saga.clone(),
             saga,
             tail,
@@ -235,20 +200,20 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     }
 
     /// What may be done for this saga now.
-    async fn gate(&self, saga: &Saga) -> Result<Gate, StoreError> {
+    async fn mode(&self, saga: &Saga) -> Result<Mode, StoreError> {
         let mint_url = saga.adoption.mint_url.as_str();
         if self.tuning.observe_only {
-            return Ok(Gate::ObserveOnly);
+            return Ok(Mode::ObserveOnly);
         }
         if self.breaker.is_paused(&*self.store, mint_url).await? {
-            return Ok(Gate::Paused);
+            return Ok(Mode::Paused);
         }
         // Only who wants to begin something new uses up the one probe.
         let is_open = match has_coins_at_mint(saga) {
             true => self.breaker.is_open(mint_url),
             false => !self.breaker.admits(mint_url),
         };
-        Ok(if is_open { Gate::Paused } else { Gate::Open })
+        Ok(if is_open { Mode::Paused } else { Mode::Normal })
     }
 
     async fn pass(&self, lease: &Lease, tries: &AtomicU32) -> Result<Pass, DriveError> {
@@ -336,7 +301,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             tries: run.tries,
             doubt: run.doubt,
             refused: run.refused.clone(),
-            gate: run.gate,
+            mode: run.mode,
             limits: self.tuning.limits,
         }
     }

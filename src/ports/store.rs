@@ -14,6 +14,8 @@ use crate::saga::ids::{Coin, KeysetId, Producer, SagaId, Seq, Signature, WalletI
 use crate::saga::proofs::{ProofState, ProofWrite, Token};
 use crate::saga::state::Status;
 
+use super::{Outbox, OutboxReply};
+
 /// One (npub, mint, unit). The id is opaque: it is what events and metrics may name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Wallet {
@@ -171,26 +173,6 @@ pub struct ProofRow {
     pub spent_at: Option<DateTime<Utc>>,
 }
 
-/// An answer that is to be published with the events that it tells of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutboxReply {
-    /// Under `melt.reply.<producer>.`.
-    pub subject: String,
-    /// The exact body.
-    pub body: String,
-}
-
-/// A published-to-be event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutboxRow {
-    /// `<saga>:<seq, 6 digits>`.
-    pub id: String,
-    /// `melt.events.<event type>`.
-    pub subject: String,
-    /// The exact body.
-    pub body: String,
-}
-
 /// Why a pass ended without progress, and when the saga is due again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Later {
@@ -283,7 +265,7 @@ pub enum StoreError {
 }
 
 /// The record of everything. `append` is the only write path to sagas and proofs.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Outbox {
     /// The wallet of (npub, mint, unit), created on first sight.
     fn wallet(
         &self,
@@ -307,8 +289,8 @@ pub trait Store: Send + Sync + 'static {
         ttl: Duration,
     ) -> impl Future<Output = Result<Adopted, StoreError>> + Send;
 
-    /// What a command repeats, recognised as [`Store::adopt`] does, without adopting it; `None` =
-    /// it is new.
+    /// What [`Store::adopt`] would answer to a repeat or a conflict, without inserting anything:
+    /// the head that holds one of the unique keys, or the refusal. `None` = it is new.
     fn known(&self, new: &NewSaga)
     -> impl Future<Output = Result<Option<Head>, StoreError>> + Send;
 
@@ -396,16 +378,6 @@ pub trait Store: Send + Sync + 'static {
         &self,
         wallet: &WalletId,
     ) -> impl Future<Output = Result<Vec<(KeysetId, u32)>, StoreError>> + Send;
-
-    /// The first outbox rows in id order, after `after`.
-    fn outbox(
-        &self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> impl Future<Output = Result<Vec<OutboxRow>, StoreError>> + Send;
-
-    /// Deletes published outbox rows.
-    fn outbox_delete(&self, ids: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Every row of every collection or table as text: for the test that looks for secrets.
     fn dump(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;

@@ -11,7 +11,13 @@
 )]
 
 #[macro_use]
+mod bus_contract;
+#[macro_use]
 mod store_contract;
+
+mod bus_memory;
+mod bus_nats;
+mod nats_server;
 
 #[cfg(feature = "embedded-mint")]
 mod crash;
@@ -46,3 +52,5 @@ mod embedded_mint;
 mod mint_cdk;
 #[cfg(feature = "embedded-mint")]
 mod secrets;
+#[cfg(feature = "embedded-mint")]
+mod serve;

@@ -1,8 +1,8 @@
-//! CRITICAL and its end, what a gate holds back, what goes on the desk by itself, and what a mint
+//! CRITICAL and its end, what a mode holds back, what goes on the desk by itself, and what a mint
 //! means that calls an invoice paid which this melt has not paid.
 
 use meltd::saga::code::Code;
-use meltd::saga::decide::Gate;
+use meltd::saga::decide::Mode;
 use meltd::saga::event::Resolution;
 use meltd::saga::step::{MintState::Spent, QuoteState, Seen};
 
@@ -107,7 +107,7 @@ fn an_invoice_that_somebody_else_pays_is_not_called_failed() {
 /// Nothing new while the mint is paused; what was reserved in vain goes back in time.
 #[test]
 fn a_paused_mint_gets_nothing_new() {
-    let paused = |log: &[_]| melt(log).gate(Gate::Paused);
+    let paused = |log: &[_]| melt(log).mode(Mode::Paused);
     for log in [
         vec![requested()],
         vec![requested(), quoted()],
@@ -134,11 +134,11 @@ fn a_paused_mint_gets_nothing_new() {
     again.then(&[]).and("later").because("MINT_PAUSED");
     let tired = paused(&log_sent(3)).sees(free());
     tired.then(&[]).and("do prepare_fence");
-    assert!(mint(&[]).gate(Gate::Paused).held().is_some());
-    assert!(mint(&[mint_quoted()]).gate(Gate::Paused).held().is_none());
+    assert!(mint(&[]).mode(Mode::Paused).held().is_some());
+    assert!(mint(&[mint_quoted()]).mode(Mode::Paused).held().is_none());
     assert!(
         receive(&[receive_requested()])
-            .gate(Gate::Paused)
+            .mode(Mode::Paused)
             .held()
             .is_some()
     );
@@ -152,7 +152,7 @@ fn observing_moves_nothing_and_records_what_it_sees() {
     use meltd::saga::state::State;
     for state in State::ALL {
         for fresh in [false, true] {
-            let mut given = melt(&[]).gate(Gate::ObserveOnly);
+            let mut given = melt(&[]).mode(Mode::ObserveOnly);
             (given.saga, given.fresh) = (in_state(state), fresh);
             let looks = matches!(given.step().name(), "inquire" | "stop");
             match given.held() {
@@ -164,7 +164,7 @@ fn observing_moves_nothing_and_records_what_it_sees() {
             }
         }
     }
-    let observing = |log: &[_]| melt(log).gate(Gate::ObserveOnly).minutes(999);
+    let observing = |log: &[_]| melt(log).mode(Mode::ObserveOnly).minutes(999);
     let free = states(&ALL_FREE).quote(QuoteState::Unpaid);
     for log in [
         log_sent(1),
@@ -192,7 +192,7 @@ fn observing_moves_nothing_and_records_what_it_sees() {
         .quote(QuoteState::Paid)
         .change(&[coin(100, 8)]);
     observing(&log_sent(1)).sees(paid.seen()).is("settled");
-    let issuing = mint(&log_issuing(1)).gate(Gate::ObserveOnly);
+    let issuing = mint(&log_issuing(1)).mode(Mode::ObserveOnly);
     let paid = states(&[]).quote(QuoteState::Paid).empty();
     issuing.sees(paid.seen()).then(&[]).and("later");
 }

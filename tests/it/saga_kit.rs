@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use meltd::saga::chain::Hash;
 use meltd::saga::code::Code;
 use meltd::saga::command::{Command, MeltCommand, MintCommand, Policy, ReceiveCommand};
-use meltd::saga::decide::{Ctx, Decision, Doubt, Gate, Limits, Then, decide, hold};
+use meltd::saga::decide::{Ctx, Decision, Doubt, Limits, Mode, Then, decide, hold};
 use meltd::saga::event::{Entry, Plan, Refusal, Way};
 use meltd::saga::ids::{
     Amount, Coin, KeysetId, Outputs, Range, SagaId, Signature, SignedCoin, WalletId, Y, sum,
@@ -175,7 +175,7 @@ pub(crate) fn given(command: Command, entries: &[Entry]) -> Given {
         tries: 0,
         doubt: None,
         refused: None,
-        gate: Gate::Open,
+        mode: Mode::Normal,
         limits: Limits::default(),
     };
     Given {
@@ -217,12 +217,12 @@ impl Given {
     }
 
     /// The process may do no more than this.
-    pub(crate) fn gate(mut self, gate: Gate) -> Self {
-        self.ctx.gate = gate;
+    pub(crate) fn mode(mut self, mode: Mode) -> Self {
+        self.ctx.mode = mode;
         self
     }
 
-    /// What the gate makes of the state's own step; `None` = it is done.
+    /// What the mode makes of the state's own step; `None` = it is done.
     pub(crate) fn held(&self) -> Option<Outcome> {
         let decision = hold(&self.saga, &self.step(), &self.ctx)?;
         let entries = decision.entries.iter();

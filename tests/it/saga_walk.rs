@@ -3,7 +3,7 @@
 //! value is counted at the end, after every late request has arrived.
 
 use meltd::saga::command::Command;
-use meltd::saga::decide::{Ctx, Doubt, Gate, Limits, Then, decide};
+use meltd::saga::decide::{Ctx, Doubt, Limits, Mode, Then, decide};
 use meltd::saga::event::{Entry, Event, Refusal};
 use meltd::saga::evolve::evolve;
 use meltd::saga::ids::Amount;
@@ -164,7 +164,7 @@ impl Walk {
             tries: self.tries,
             doubt: self.doubt,
             refused: self.refused.clone(),
-            gate: Gate::Open,
+            mode: Mode::Normal,
             limits: Limits::default(),
         };
         let decision = decide(&self.saga, step, seen, &ctx);

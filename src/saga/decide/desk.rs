@@ -12,7 +12,7 @@ use super::super::plan::{Keyset, fence_input};
 use super::super::proofs::ProofState;
 use super::super::state::{Saga, State};
 use super::super::step::{Evidence, Inquiry, MintState, QuoteState, has_coins_at_mint, inquiry};
-use super::{Ctx, Decision, Gate, Inputs, Then, is_over, melt, whole};
+use super::{Ctx, Decision, Inputs, Mode, Then, is_over, melt, whole};
 
 /// What an operator wants done, by whom and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,7 +224,7 @@ pub(super) fn park_idle(saga: &Saga, decision: Decision, ctx: &Ctx) -> Decision 
         return decision;
     };
     let is_idle = decision.entries.is_empty()
-        && ctx.gate == Gate::Open
+        && ctx.mode == Mode::Normal
         && ctx.tries >= ctx.limits.idle_max
         && is_over(saga, ctx.now);
     if !is_idle || has_coins_at_mint(saga) || saga.parked.is_some() || !saga.can_park() {

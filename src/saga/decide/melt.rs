@@ -14,7 +14,7 @@ use super::super::step::{
     open_fence, paid_ordered, prepare_fence, release_ordered,
 };
 use super::super::{ids, quote};
-use super::{Ctx, Decision, Gate, Inputs, commit, contradiction, gate, is_over, swap};
+use super::{Ctx, Decision, Inputs, Mode, commit, contradiction, is_over, mode, swap};
 
 /// The first event: what was adopted.
 pub(super) fn accept(saga: &Saga) -> Decision {
@@ -340,8 +340,8 @@ fn post_again_or_fence(saga: &Saga, ctx: &Ctx) -> Decision {
     if let Some(why) = ctx.held(saga) {
         return Decision::later(why);
     }
-    if ctx.gate == Gate::Paused {
-        return Decision::later(gate::paused());
+    if ctx.mode == Mode::Paused {
+        return Decision::later(mode::paused());
     }
     let attempt = sent.attempt.saturating_add(1);
     Decision::event(Event::ProofsSent(ProofsSent {

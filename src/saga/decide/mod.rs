@@ -4,8 +4,8 @@
 mod commit;
 mod desk;
 mod fund;
-mod gate;
 mod melt;
+mod mode;
 mod preflight;
 mod swap;
 
@@ -19,7 +19,7 @@ use super::step::{Evidence, Inquiry, MintState, Seen, Step, Trouble};
 
 pub use commit::proven;
 pub use desk::{Order, order};
-pub use gate::{Gate, hold};
+pub use mode::{Mode, hold};
 pub use preflight::{Look, judge, policy};
 
 /// The bounds of the loop; each is a number of tries, never a time after which coins are freed.
@@ -69,7 +69,7 @@ pub struct Ctx {
     /// The mint's refusal of this pass's last post, if it refused.
     pub refused: Option<Refusal>,
     /// What this process may do at this mint now.
-    pub gate: Gate,
+    pub mode: Mode,
     /// The bounds.
     pub limits: Limits,
 }
@@ -93,8 +93,8 @@ impl Ctx {
 
     /// Why nothing may be posted, if nothing may: asking goes on all the same.
     fn held(&self, saga: &Saga) -> Option<String> {
-        if self.gate == Gate::ObserveOnly {
-            return Some(gate::observing());
+        if self.mode == Mode::ObserveOnly {
+            return Some(mode::observing());
         }
         let parked = saga.parked.as_ref();
         parked.map(|_| "parked: nothing is posted until it is resumed or resolved".to_owned())

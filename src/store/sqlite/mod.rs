@@ -8,10 +8,14 @@
 
 mod append;
 mod fault;
+mod migrate;
 mod mints;
+mod outbox;
 mod proofs;
+mod publish;
 mod query;
 mod reader;
+mod relay;
 mod rows;
 mod sagas;
 mod schema;
@@ -21,9 +25,11 @@ mod writer;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::ports::{
-    Adopted, Append, Due, DueFilter, Head, HeadFilter, Later, Lease, Loaded, NewSaga, OutboxRow,
-    Pause, ProofRow, Store, StoreError, Wallet,
+    Adopted, Append, Due, DueFilter, Head, HeadFilter, Later, Lease, Loaded, NewSaga, Pause,
+    ProofRow, Store, StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -36,6 +42,8 @@ use writer::Writer;
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    /// Told of every append, for the relay in this process.
+    appended: Notify,
 }
 
 impl SqliteStore {
@@ -50,6 +58,7 @@ impl SqliteStore {
         Ok(SqliteStore {
             writer: Writer::start(conn)?,
             readers: Readers::new(path),
+            appended: Notify::new(),
         })
     }
 }
@@ -94,7 +103,9 @@ impl Store for SqliteStore {
     async fn append(&self, append: Append) -> Result<(), StoreError> {
         self.writer
             .run(move |conn| append::append(conn, &append))
-            .await
+            .await?;
+        self.appended.notify_one();
+        Ok(())
     }
 
     async fn lease(
@@ -192,20 +203,6 @@ impl Store for SqliteStore {
         let wallet = wallet.clone();
         self.readers
             .run(move |conn| wallets::counters(conn, &wallet))
-            .await
-    }
-
-    async fn outbox(&self, after: Option<&str>, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
-        let after = after.unwrap_or_default().to_owned();
-        self.readers
-            .run(move |conn| query::outbox(conn, &after, limit))
-            .await
-    }
-
-    async fn outbox_delete(&self, ids: &[String]) -> Result<(), StoreError> {
-        let ids = ids.to_vec();
-        self.writer
-            .run(move |conn| append::outbox_delete(conn, &ids))
             .await
     }
 

@@ -8,12 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::ports::StoreError;
 
-/// What each version has added to the one before, from version 2 on; applied in this order, so that
-/// a file of any older version becomes one of the present version when it is opened.
-const UPGRADES: [&str; 1] = [include_str!("upgrade/desk.sql")];
-
-/// The version that this program reads and writes.
-const VERSION: usize = 1 + UPGRADES.len();
+use super::migrate::{DESK, OUTBOX, VERSION, migrate};
 
 /// How long a statement waits for another process before [`StoreError::Unavailable`]: much longer
 /// than the largest group commit, shorter than a lease.
@@ -35,7 +30,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     create(path)?;
     let conn = connect(path, false)?;
     // Looked at before anything is changed: the file may be another program's.
-    let version = version(&conn, path)?;
+    let found = version(&conn, path)?;
     let mode = write_ahead_log(&conn)?;
     if mode != "wal" {
         return Err(StoreError::Unusable(format!(
@@ -43,26 +38,25 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
             path.display()
         )));
     }
-    if version != VERSION {
+    if found != Some(VERSION) {
         conn.execute_batch("BEGIN IMMEDIATE")?;
         // Another process may have been faster.
-        bring_forward(&conn, self::version(&conn, path)?)?;
+        match version(&conn, path)? {
+            Some(VERSION) => {}
+            Some(older) => migrate(&conn, older)?,
+            None => make(&conn)?,
+        }
         conn.execute_batch("COMMIT")?;
     }
     Ok(conn)
 }
 
-/// From a file of this version, 0 for a new one, to the present one.
-fn bring_forward(conn: &Connection, version: usize) -> Result<(), StoreError> {
-    if version == 0 {
-        conn.execute_batch(TABLES)?;
-    }
-    for upgrade in UPGRADES.iter().skip(version.saturating_sub(1)) {
-        conn.execute_batch(upgrade)?;
-    }
-    let upsert = "INSERT INTO meta (key, value) VALUES ('schema', ?1)
-         ON CONFLICT (key) DO UPDATE SET value = ?1";
-    conn.execute(upsert, [VERSION.to_string()])?;
+fn make(conn: &Connection) -> Result<(), StoreError> {
+    conn.execute_batch(TABLES)?;
+    conn.execute_batch(OUTBOX)?;
+    conn.execute_batch(DESK)?;
+    let insert = "INSERT INTO meta (key, value) VALUES ('schema', ?1)";
+    conn.execute(insert, [VERSION.to_string()])?;
     Ok(())
 }
 
@@ -120,13 +114,13 @@ fn write_ahead_log(conn: &Connection) -> Result<String, StoreError> {
     }
 }
 
-/// The file's version, 0 for a new one; an error for one that is not ours, or newer than this
-/// program.
-fn version(conn: &Connection, path: &Path) -> Result<usize, StoreError> {
+/// The version of its tables, `None` for a new file; an error for one that is not ours, or newer
+/// than this program.
+fn version(conn: &Connection, path: &Path) -> Result<Option<u32>, StoreError> {
     let path = path.display();
     let tables: u32 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
-        return Ok(0);
+        return Ok(None);
     }
     let foreign = || {
         StoreError::Unusable(format!(
@@ -143,8 +137,8 @@ fn version(conn: &Connection, path: &Path) -> Result<usize, StoreError> {
             Some(ErrorCode::Unknown) => foreign(),
             _ => e.into(),
         })?;
-    match version.and_then(|text| text.parse::<usize>().ok()) {
-        Some(known @ 1..=VERSION) => Ok(known),
+    match version.and_then(|text| text.parse::<u32>().ok()) {
+        Some(known @ 1..=VERSION) => Ok(Some(known)),
         Some(newer) => Err(StoreError::Unusable(format!(
             "{path} was written by another version of meltd (schema {newer}, this program knows \
              {VERSION}): run that version"

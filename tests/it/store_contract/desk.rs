@@ -1,15 +1,13 @@
 //! What the operator's desk keeps: counted contradictions, paused mints, and a due scan that leaves
 //! mints out; and recognising a repeat without adopting it.
 
-use meltd::ports::{DueFilter, Later, Store, StoreError};
+use meltd::ports::{DueFilter, Later, Store};
 use meltd::saga::code::Code;
 use meltd::saga::decide::Doubt;
 use meltd::saga::ids::SagaId;
 
 use super::Fixture;
-use super::build::{
-    Chain, LONG, OTHER, OVER, OWNER, adopt_for, head, melt, mint, open, same_invoice, wallet,
-};
+use super::build::{Chain, LONG, OTHER, OVER, OWNER, adopt_for, head, melt, mint, open, wallet};
 
 /// Invariant: a contradiction is kept with its count until the next pass or the next event.
 pub(crate) async fn a_doubt_is_kept_until_the_next_pass_or_event<F: Fixture>(f: &F) {
@@ -110,24 +108,4 @@ pub(crate) async fn a_pause_is_seen_by_all_until_it_is_ended<F: Fixture>(f: &F) 
     assert!(other.resume_mint(b).await.unwrap());
     assert!(!store.resume_mint(b).await.unwrap());
     assert_eq!(store.pauses().await.unwrap().len(), 1);
-}
-
-/// Invariant: what adoption would take for a repeat, or refuse, is known without adopting it.
-pub(crate) async fn a_repeat_is_known_without_adopting<F: Fixture>(f: &F) {
-    let store = open(f).await;
-    let alice = wallet(&*store, "npub1alice").await;
-    let new = melt(&alice);
-    assert_eq!(store.known(&new).await, Ok(None));
-    adopt_for(&*store, &new, LONG).await;
-    let known = store.known(&new).await.unwrap().map(|head| head.new.id);
-    assert_eq!(known, Some(new.id.clone()));
-    let mut other = new.clone();
-    other.request_hash = "00".repeat(32);
-    let refused = Err(StoreError::Refuse(Code::CommandIdReused));
-    assert_eq!(store.known(&other).await, refused);
-    let refused = Err(StoreError::Refuse(Code::InvoiceInUse));
-    assert_eq!(store.known(&same_invoice(&new, &alice)).await, refused);
-    let fresh = melt(&alice);
-    assert_eq!(store.known(&fresh).await, Ok(None));
-    assert!(store.load(&fresh.id).await.unwrap().is_none());
 }

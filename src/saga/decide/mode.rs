@@ -7,10 +7,10 @@ use super::{Ctx, Decision, melt};
 
 /// How far a pass may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Gate {
+pub enum Mode {
     /// As far as the saga needs.
     #[default]
-    Open,
+    Normal,
     /// The mint is paused: nothing new is begun there. What is there already is asked for,
     /// finished and fenced.
     Paused,
@@ -18,24 +18,24 @@ pub enum Gate {
     ObserveOnly,
 }
 
-/// What becomes of a step that the gate does not let through; `None` = it is done as usual.
+/// What becomes of a step that the mode does not allow; `None` = it is done as usual.
 pub fn hold(saga: &Saga, step: &Step, ctx: &Ctx) -> Option<Decision> {
-    match (ctx.gate, step) {
-        (Gate::Open, _) | (_, Step::Stop | Step::Inquire(_)) => None,
-        (Gate::ObserveOnly, _) => Some(Decision::later(observing())),
+    match (ctx.mode, step) {
+        (Mode::Normal, _) | (_, Step::Stop | Step::Inquire(_)) => None,
+        (Mode::ObserveOnly, _) => Some(Decision::later(observing())),
         // What was reserved and not sent goes back in time all the same.
-        (Gate::Paused, Step::PrepareMelt { .. } | Step::PrepareSwap { .. }) => {
+        (Mode::Paused, Step::PrepareMelt { .. } | Step::PrepareSwap { .. }) => {
             let late = melt::too_late(saga, ctx);
             Some(late.unwrap_or_else(|| Decision::later(paused())))
         }
-        (Gate::Paused, Step::QuoteMelt | Step::QuoteMint | Step::Preflight) => {
+        (Mode::Paused, Step::QuoteMelt | Step::QuoteMint | Step::Preflight) => {
             Some(melt::reject_or_later(saga, &trouble(), ctx))
         }
-        (Gate::Paused, Step::PrepareReceive { attempt: 0, .. }) => {
+        (Mode::Paused, Step::PrepareReceive { attempt: 0, .. }) => {
             Some(melt::reject_or_later(saga, &trouble(), ctx))
         }
         (
-            Gate::Paused,
+            Mode::Paused,
             Step::Accept
             | Step::PrepareReceive { .. }
             | Step::PrepareFence { .. }
