@@ -10,6 +10,7 @@
 //! | `serve.rs` | the process that serves |
 //! | `dlq.rs` | commands that were put aside |
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
+//! | `desk.rs`, `evidence.rs`, `mints.rs` | the operator's desk |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
 //! | `demo/` | the tour on a mint in this process |
 
@@ -18,12 +19,15 @@ mod audit;
 mod balance;
 #[cfg(feature = "embedded-mint")]
 pub mod demo;
+pub mod desk;
 pub mod dlq;
+mod evidence;
 pub mod exit;
 mod facts;
 mod follow;
 mod fund;
 mod melt;
+pub mod mints;
 pub mod output;
 mod progress;
 mod recover;
@@ -38,9 +42,11 @@ use std::time::Duration;
 use crate::driver::Driver;
 use crate::intake::{Origin, Target};
 use crate::ports::{Clock, Mint, Store};
+use crate::saga::decide::Order;
 use crate::saga::ids::Producer;
 use args::{Command, SagaCommand};
 use exit::Exit;
+use mints::MintsCommand;
 use output::Out;
 
 /// The scope of command ids and intents that are given on the command line.
@@ -90,15 +96,34 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             Command::Melt(args) => out.end(melt::melt(self, args).await),
             Command::Mint(args) => out.end(fund::mint(self, args).await),
             Command::Receive(args) => out.end(fund::receive(self, args).await),
-            Command::Recover(args) if args.dry_run => out.end(recover::dry_run(self).await),
-            Command::Recover(args) => out.end(recover::recover(self, args).await),
-            looking @ (Command::Demo(_)
+            Command::Recover(args) if !args.dry_run => out.end(recover::recover(self, args).await),
+            Command::Saga(command) => self.at_the_desk(command).await,
+            Command::Mints(MintsCommand::Pause(args)) => out.end(mints::pause(self, args).await),
+            Command::Mints(MintsCommand::Resume(args)) => out.end(mints::resume(self, args).await),
+            looking @ (Command::Mints(MintsCommand::List)
+            | Command::Demo(_)
             | Command::Serve(_)
             | Command::Dlq(_)
             | Command::Balance(_)
             | Command::Wallet(_)
-            | Command::Saga(_)
+            | Command::Recover(_)
             | Command::Audit(_)) => look(&*self.driver.store, looking, out).await,
+        }
+    }
+}
+
+impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
+    /// Does what an operator does about one saga.
+    async fn at_the_desk(&self, command: SagaCommand) -> Exit {
+        let out = self.out;
+        match command {
+            SagaCommand::Show(args) if args.evidence => {
+                out.end(evidence::show(self, &args.id).await)
+            }
+            SagaCommand::Park(args) => out.end(desk::order(self, args, Order::Park).await),
+            SagaCommand::Resume(args) => out.end(desk::order(self, args, Order::Resume).await),
+            SagaCommand::Resolve(args) => out.end(desk::resolve(self, args).await),
+            looking => look(&*self.driver.store, Command::Saga(looking), out).await,
         }
     }
 }
@@ -112,26 +137,36 @@ pub async fn look<S: Store>(store: &S, command: Command, out: Out) -> Exit {
         Command::Saga(SagaCommand::Show(args)) => out.end(show::show(store, &args.id).await),
         Command::Saga(SagaCommand::Verify(args)) => out.end(show::verify(store, &args.id).await),
         Command::Audit(args::AuditCommand::Verify) => out.end(audit::verify(store).await),
+        Command::Recover(_) => out.end(recover::dry_run(store).await),
+        Command::Mints(_) => out.end(mints::list(store).await),
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
-        | Command::Recover(_) => Exit::Usage,
+        | Command::Saga(SagaCommand::Park(_) | SagaCommand::Resume(_) | SagaCommand::Resolve(_)) => {
+            Exit::Usage
+        }
     }
 }
 
 /// True if a command asks mints, and so needs the seed.
 pub fn acts(command: &Command) -> bool {
     match command {
-        Command::Melt(_) | Command::Mint(_) | Command::Receive(_) | Command::Recover(_) => true,
+        Command::Melt(_) | Command::Mint(_) | Command::Receive(_) => true,
+        Command::Recover(args) => !args.dry_run,
+        Command::Mints(command) => !matches!(command, MintsCommand::List),
+        Command::Saga(command) => match command {
+            SagaCommand::Show(args) => args.evidence,
+            SagaCommand::Park(_) | SagaCommand::Resume(_) | SagaCommand::Resolve(_) => true,
+            SagaCommand::List(_) | SagaCommand::Verify(_) => false,
+        },
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
         | Command::Balance(_)
         | Command::Wallet(_)
-        | Command::Saga(_)
         | Command::Audit(_) => false,
     }
 }

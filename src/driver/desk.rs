@@ -8,13 +8,14 @@ use std::time::Duration;
 use super::{DriveError, Driver, FlushError};
 use crate::intake::Refused;
 use crate::perform::wallet_of;
-use crate::ports::{Clock, Lease, Mint, Store};
+use crate::ports::{Clock, Head, Lease, Mint, Store, StoreError};
+use crate::recovery::foresee;
 use crate::saga::code::Code;
-use crate::saga::decide::{Decision, Order, Then, order};
+use crate::saga::decide::{Ctx, Decision, Order, Then, order};
 use crate::saga::event::Resolution;
 use crate::saga::ids::{SagaId, Seq};
 use crate::saga::state::Saga;
-use crate::saga::step::Evidence;
+use crate::saga::step::{Evidence, Inquiry};
 
 /// Between two tries to get a saga that another worker drives; a pass takes milliseconds, or as
 /// long as a post.
@@ -70,6 +71,31 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             tracing::warn!(saga_id = %saga, %why, "the lease could not be given back");
         }
         result
+    }
+
+    /// What the mint says about a saga now, and what recovery would make of it; `None` if there is
+    /// nothing of it at the mint. Nothing is changed.
+    ///
+    /// # Errors
+    /// Only if the store cannot be read.
+    pub async fn foresee(
+        &self,
+        head: &Head,
+        saga: &Saga,
+    ) -> Result<Option<(Inquiry, Evidence, String)>, StoreError> {
+        let Some((inquiry, evidence)) = self.look(saga).await else {
+            return Ok(None);
+        };
+        let ctx = Ctx {
+            now: self.clock.now(),
+            tries: head.attempts,
+            doubt: head.doubt,
+            refused: None,
+            mode: self.mode(saga).await?,
+            limits: self.tuning.limits,
+        };
+        let would = foresee(saga, &inquiry, &evidence, &ctx);
+        Ok(Some((inquiry, evidence, would)))
     }
 
     async fn is_missing(&self, saga: &SagaId) -> Result<bool, DriveError> {

@@ -5,16 +5,16 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::{Broken, Serve};
 use crate::ports::{Bus, Clock, Mint, Outbox, Store, StoreError, Stream};
 use crate::readiness::Part;
+use crate::recovery::plan::Rules;
+use crate::recovery::{self, Scan};
 use crate::relay::{self, Phase, Relay, RelayError};
 
-/// Between two scans for due sagas: a person who waits for a payment sees no difference, and an
-/// idle scan is one indexed read.
-const SCAN_EVERY: Duration = Duration::from_secs(2);
+/// Between two looks at how the relay is doing.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// One of the things that a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,7 +97,7 @@ impl<S: Store + Outbox, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
                         self.readiness.trouble(Part::Relay, why.clone());
                     }
                 }
-                tokio::time::sleep(SCAN_EVERY).await;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         };
         let ended = tokio::select! {
@@ -112,22 +112,12 @@ impl<S: Store + Outbox, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
 
     /// Drives what is due, again and again.
     pub(super) async fn recovery(&self, stop: CancellationToken) -> Result<(), Broken> {
-        while !stop.is_cancelled() {
-            match self.pool.driver.recover_due().await {
-                Ok(_) => self.readiness.well(Part::Recovery),
-                Err(error @ StoreError::Unusable(_)) => {
-                    return Err(Broken::of_store(Role::Recovery, error));
-                }
-                Err(why) => {
-                    warn!(%why, "no scan for due sagas");
-                    self.readiness.trouble(Part::Recovery, why.to_string());
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(SCAN_EVERY) => {}
-                () = stop.cancelled() => {}
-            }
-        }
-        Ok(())
+        let rules = Rules::within(self.settings.places);
+        let told = |scan: &Result<Scan, StoreError>| match scan {
+            Ok(_) => self.readiness.well(Part::Recovery),
+            Err(why) => self.readiness.trouble(Part::Recovery, why.to_string()),
+        };
+        let ended = recovery::run(&self.pool.driver, rules, stop, told).await;
+        ended.map_err(|error| Broken::of_store(Role::Recovery, error))
     }
 }

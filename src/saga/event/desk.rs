@@ -59,6 +59,17 @@ pub enum Resolution {
     WrittenOff,
 }
 
+impl Resolution {
+    /// The word on the command line and in bodies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Resolution::Paid => "paid",
+            Resolution::Released => "released",
+            Resolution::WrittenOff => "written-off",
+        }
+    }
+}
+
 /// An operator's decision, guarded by the expected version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OperatorResolved {
