@@ -54,6 +54,12 @@ pub struct ServeArgs {
     )]
     pub stop_timeout: Duration,
 
+    /// Only look: ask mints, record what they say, and move no money; new commands are refused
+    //
+    // Off: for the first start on a store of which nobody knows how old it is.
+    #[arg(long, env = "MELTD_OBSERVE_ONLY")]
+    pub observe_only: bool,
+
     /// Where the bus is.
     #[command(flatten)]
     pub bus: BusConfig,
@@ -90,6 +96,7 @@ impl ServeArgs {
         Ok(Settings {
             roles,
             places: usize::try_from(self.places).unwrap_or(1),
+            observe_only: self.observe_only,
             producers: Arc::new(producers),
             unit: Arc::from(unit),
             relay: relay::Tuning {

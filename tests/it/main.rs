@@ -47,6 +47,8 @@ mod tidy;
 #[cfg(feature = "embedded-mint")]
 mod cli;
 #[cfg(feature = "embedded-mint")]
+mod desk;
+#[cfg(feature = "embedded-mint")]
 mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
 mod mint_cdk;
