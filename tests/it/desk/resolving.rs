@@ -44,7 +44,7 @@ async fn released_by_the_fence(office: &Office) {
 }
 
 /// `released` runs the fence: no flag goes around it.
-/// Seen red with the release made straight away: no swap, and the late melt would still be paid.
+/// Seen red with the release made straight away: the log does not take it.
 #[cfg(feature = "failpoints")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_sent_is_released_by_the_fence_alone() {
