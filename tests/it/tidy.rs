@@ -61,7 +61,16 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["rusqlite", "tokio", "hex", STORE],
     ),
     ("src/store/", &["saga", "ports", "store"], &[]),
-    ("src/mint/", &["saga", "ports", "mint"], &["cdk", "*"]),
+    (
+        "src/mint/",
+        &["saga", "ports", "mint", "metrics"],
+        &["cdk", "*"],
+    ),
+    (
+        "src/metrics/",
+        &["saga", "ports", "driver", "metrics"],
+        &["prometheus_client", "chrono"],
+    ),
     ("src/config.rs", &["*"], &["*"]),
     ("src/cli", &["*"], &["*"]),
     ("src/main.rs", &["*"], &["*"]),
@@ -76,6 +85,7 @@ const LOOP: &[&str] = &[
     "recovery",
     "audit",
     "failpoint",
+    "metrics",
     "npub",
 ];
 const LOOP_CRATES: &[&str] = &[
