@@ -63,7 +63,7 @@ fn unusable(outcome: Result<(), BusError>) {
 }
 
 /// Invariant: a server is who its certificate says, signed by the authority that was named; a
-/// stranger's server is never talked to. Seen red with the check of certificates turned off.
+/// stranger's server is never talked to.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_checked_against_the_authority() {
     let files = tempfile::tempdir().unwrap();
