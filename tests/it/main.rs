@@ -48,6 +48,7 @@ mod cli;
 #[cfg(feature = "embedded-mint")]
 mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
+mod metrics;
 mod mint_cdk;
 #[cfg(feature = "embedded-mint")]
 mod secrets;

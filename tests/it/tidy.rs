@@ -63,6 +63,15 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ),
     ("src/store/", &["saga", "ports", "store"], &[]),
     (
+        "src/mint/",
+        &["saga", "ports", "mint", "metrics"],
+        &["cdk", "*"],
+    ),
+    (
+        "src/metrics/",
+        &["saga", "ports", "driver", "metrics"],
+        &["prometheus_client", "chrono"],
+    ),
         "src/bus/nats",
         &["saga", "ports", "bus"],
         &[
@@ -80,7 +89,6 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["saga", "ports", "bus", "clock"],
         &["tokio", "chrono", "tracing"],
     ),
-    ("src/mint/", &["saga", "ports", "mint"], &["cdk", "*"]),
     ("src/config/", &["*"], &["*"]),
     ("src/cli", &["*"], &["*"]),
     ("src/main.rs", &["*"], &["*"]),
@@ -95,6 +103,7 @@ const LOOP: &[&str] = &[
     "recovery",
     "audit",
     "failpoint",
+    "metrics",
     "npub",
 ];
 const LOOP_CRATES: &[&str] = &[
