@@ -72,6 +72,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["saga", "ports", "driver", "metrics"],
         &["prometheus_client", "chrono"],
     ),
+    (
         "src/bus/nats",
         &["saga", "ports", "bus"],
         &[
