@@ -21,6 +21,7 @@ mod nats_server;
 
 #[cfg(feature = "embedded-mint")]
 mod crash;
+mod relay;
 mod saga_chain;
 mod saga_codes;
 mod saga_events;
