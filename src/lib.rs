@@ -25,7 +25,7 @@
 //! |---|---|
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
-//! | [`driver`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
+//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
 //! | [`store`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
@@ -41,6 +41,9 @@ pub mod intake;
 
 /// The one loop, and when something becomes durable.
 pub mod driver;
+
+/// The sagas that this process drives at once, and how it stops.
+pub mod pool;
 
 /// The input and output of one step.
 pub mod perform;

@@ -46,6 +46,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/perform/", LOOP, LOOP_CRATES),
     ("src/intake.rs", LOOP, LOOP_CRATES),
     ("src/recovery.rs", LOOP, LOOP_CRATES),
+    ("src/pool.rs", LOOP, LOOP_CRATES),
     ("src/audit.rs", LOOP, LOOP_CRATES),
     ("src/failpoint.rs", &[], &[]),
     ("src/npub.rs", &[], &["bech32"]),
@@ -75,11 +76,13 @@ const LOOP: &[&str] = &[
     "intake",
     "recovery",
     "audit",
+    "pool",
     "failpoint",
     "npub",
 ];
 const LOOP_CRATES: &[&str] = &[
     "tokio",
+    "tokio_util",
     "tracing",
     "chrono",
     "futures",
