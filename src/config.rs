@@ -1,6 +1,8 @@
 //! Every option that all commands share, as a flag and as a `MELTD_*` variable, with the reason for
 //! its default. There is no configuration file.
 
+pub mod api;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -27,6 +27,7 @@
 //! | [`ports`] | `saga` |
 //! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
 //! | [`store`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
+//! | [`api`] | `saga`, `ports`, the loops |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
 
@@ -59,6 +60,12 @@ pub mod store;
 
 /// The way to mints; and, for tests and the demo, a whole mint.
 pub mod mint;
+
+/// What a wallet holds.
+pub mod balance;
+
+/// The HTTP API.
+pub mod api;
 
 /// The command line.
 pub mod cli;

@@ -15,7 +15,7 @@ use meltd::config::{self, Config, LogFormat, StoreAddress};
 use meltd::driver::Driver;
 use meltd::mint::cdk::{CdkMint, Timeouts};
 use meltd::mint::keychain::Keychain;
-use meltd::ports::Store;
+use meltd::ports::{Access, Store};
 use meltd::saga::code::Code;
 use meltd::store::mongo::MongoStore;
 use meltd::store::sqlite::SqliteStore;
@@ -91,7 +91,7 @@ async fn run(cli: Cli, out: Out) -> Result<Exit, Failure> {
     }
 }
 
-async fn with_store<S: Store>(
+async fn with_store<S: Store + Access>(
     store: S,
     config: &Config,
     address: &StoreAddress,

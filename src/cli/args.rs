@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit;
+use super::token::TokenCommand;
 use super::values::{KindArg, PolicyArg, StatusArg, duration};
 use crate::config::Config;
 use crate::saga::ids::Amount;
@@ -45,6 +46,9 @@ pub enum Command {
     /// Prove that the store agrees with its own history
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The tokens of services that call the HTTP API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Finish what a crash or a slow mint has left unfinished
     Recover(RecoverArgs),
 }

@@ -17,6 +17,8 @@ pub(super) const OUTBOX: &str = "outbox";
 pub(super) const PROOFS: &str = "proofs";
 pub(super) const WALLETS: &str = "wallets";
 const LEASES: &str = "leases";
+pub(super) const TOKENS: &str = "api_tokens";
+pub(super) const USED_IDS: &str = "used_ids";
 
 /// The collection exists: another process was faster.
 const NAMESPACE_EXISTS: i32 = 48;
@@ -57,7 +59,7 @@ async fn renew(db: &Db, name: &str, validator: Document) -> Result<(), StoreErro
     done.map(|_| ()).map_err(store_error)
 }
 
-fn validators() -> [(&'static str, Document); 6] {
+fn validators() -> [(&'static str, Document); 8] {
     [
         (SAGAS, sagas()),
         (EVENTS, events()),
@@ -68,6 +70,8 @@ fn validators() -> [(&'static str, Document); 6] {
         (PROOFS, proofs()),
         (WALLETS, wallets()),
         (LEASES, leases()),
+        (TOKENS, tokens()),
+        (USED_IDS, strict(&[("until", date())], &[])),
     ]
 }
 
@@ -159,6 +163,18 @@ fn wallets() -> Document {
 
 fn leases() -> Document {
     let fields = [("owner", text()), ("until", date()), ("epoch", whole())];
+    strict(&fields, &[])
+}
+
+fn tokens() -> Document {
+    let fields = [
+        ("hash", text()),
+        ("producer", text()),
+        ("wallets", doc! { "bsonType": ["string", "object"] }),
+        ("scopes", doc! { "bsonType": "array" }),
+        ("created_at", date()),
+        ("revoked_at", date_or_null()),
+    ];
     strict(&fields, &[])
 }
 
