@@ -18,7 +18,7 @@ use super::Api;
 use super::answer::{Answer, Failure};
 use super::extract::invalid;
 use super::feed::{Change, Topic};
-use crate::ports::{Access, Clock, HeadFilter, Loaded, Mint, Store};
+use crate::ports::{Access, Clock, Head, HeadFilter, Loaded, Mint, Store};
 use crate::saga::code::Code;
 use crate::saga::ids::{SagaId, Seq};
 use crate::saga::state::Status;
@@ -77,31 +77,57 @@ pub(super) async fn of_owner<S: Store + Access, M: Mint, C: Clock>(
     let since = last_event_id(headers)?.map(moment).transpose()?;
     let mut follower = Follower::new(api, Topic::Owner(npub.clone()))?;
     let store = &*api.pool.driver.store;
-    let unfinished = vec![Status::Active, Status::Owing, Status::Parked];
     for wallet in store.wallets(Some(&npub)).await? {
-        let mut filter = HeadFilter {
+        let of_wallet = HeadFilter {
             wallet: Some(wallet.id),
             limit: PAGE,
             ..HeadFilter::default()
         };
         match since {
-            Some(since) => filter.changed_since = Some(since - OVERLAP),
-            None => filter.statuses = unfinished.clone(),
-        }
-        loop {
-            let page = store.heads(filter.clone()).await?;
-            let Some(last) = page.last() else { break };
-            filter.after = Some(last.new.id.clone());
-            for head in page {
-                if since.is_none() {
-                    follower.sent.insert(head.new.id, head.version);
-                } else {
+            Some(since) => {
+                let since = Some(since - OVERLAP);
+                for head in changed(store, of_wallet, since).await? {
                     follower.take(&api.load(&head.new.id).await?);
                 }
             }
+            None => follower.skip(known(api, of_wallet).await?),
         }
     }
     Ok(answer(follower))
+}
+
+/// What a follower without a mark is not told of: all that was recorded before it came. What it is
+/// told twice, it can drop; so this machine's clock is good enough here.
+async fn known<S: Store + Access, M: Mint, C: Clock>(
+    api: &Api<S, M, C>,
+    of_wallet: HeadFilter,
+) -> Answer<Vec<Head>> {
+    let (store, now) = (&*api.pool.driver.store, api.pool.driver.clock.now());
+    let unfinished = HeadFilter {
+        statuses: vec![Status::Active, Status::Owing, Status::Parked],
+        ..of_wallet.clone()
+    };
+    let mut heads = changed(store, unfinished, None).await?;
+    heads.extend(changed(store, of_wallet, Some(now - OVERLAP * 2)).await?);
+    Ok(heads)
+}
+
+/// Every head that fits and has changed since.
+async fn changed<S: Store>(
+    store: &S,
+    mut filter: HeadFilter,
+    since: Option<DateTime<Utc>>,
+) -> Answer<Vec<Head>> {
+    filter.changed_since = since;
+    let mut heads = Vec::new();
+    loop {
+        let page = store.heads(filter.clone()).await?;
+        let Some(last) = page.last() else {
+            return Ok(heads);
+        };
+        filter.after = Some(last.new.id.clone());
+        heads.extend(page);
+    }
 }
 
 impl Follower {
@@ -119,6 +145,13 @@ impl Follower {
             stop: api.stop.clone(),
             _place: place,
         })
+    }
+
+    /// Takes these for told.
+    fn skip(&mut self, heads: Vec<Head>) {
+        for head in heads {
+            self.sent.insert(head.new.id, head.version);
+        }
     }
 
     /// Puts what is new in a log behind what waits already.
@@ -141,17 +174,8 @@ impl Follower {
         let fresh: Vec<Event> = fresh.collect();
         let left: Vec<Event> = self.waiting.by_ref().chain(fresh).collect();
         self.waiting = left.into_iter();
-        if loaded.head.status == Status::Done {
-            self.over = self.only.is_some();
-            self.sent.remove(saga);
-            if self.only.is_none() {
-                // A finished saga may be told of once more; its place in memory is given back
-                // when its last event is old.
-                self.sent.insert(saga.clone(), loaded.head.version);
-            }
-        } else {
-            self.sent.insert(saga.clone(), loaded.head.version);
-        }
+        self.over = self.only.is_some() && loaded.head.status == Status::Done;
+        self.sent.insert(saga.clone(), loaded.head.version);
     }
 
     /// The next event, or the end.

@@ -18,12 +18,13 @@ use meltd::mint::embedded::{EmbeddedMint, InvoiceSpec, Script, Settings};
 use meltd::mint::keychain::Keychain;
 use meltd::pool::Pool;
 use meltd::ports::{Access, ApiToken, Scope, Store, Wallets};
+use meltd::saga::chain::Hash;
 use meltd::saga::ids::Producer;
 use meltd::store::sqlite::SqliteStore;
-use nostr::event::{EventBuilder, FinalizeEvent};
+use nostr::event::{EventBuilder, FinalizeUnsignedEvent};
 use nostr::key::{Keys, SecretKey};
 use nostr::nips::nip19::ToBech32;
-use nostr::nips::nip98::{HttpData, HttpMethod, Sha256Hash};
+use nostr::nips::nip98::{HttpData, HttpMethod};
 use nostr::types::{Timestamp, Url};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -42,8 +43,14 @@ pub(crate) struct Scene<S = SqliteStore> {
     pub(crate) driver: Driver<S, CdkMint, SystemClock>,
     pub(crate) address: SocketAddr,
     pub(crate) client: Client,
-    pub(crate) stop: CancellationToken,
+    stop: CancellationToken,
     _folder: TempDir,
+}
+
+impl<S> Drop for Scene<S> {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 #[derive(clap::Parser)]
@@ -239,15 +246,20 @@ impl Owner {
     pub(crate) fn sign(&self, auth: &Auth) -> String {
         let mut data = HttpData::new(Url::parse(&auth.url).unwrap(), auth.method);
         if let Some(payload) = &auth.payload {
-            data = data.payload(Sha256Hash::hash(payload));
+            data = data.payload(Hash::of(payload).to_hex().parse().unwrap());
         }
         let now = u64::try_from(chrono::Utc::now().timestamp() - auth.age_s).unwrap();
         let tags: Vec<nostr::event::Tag> = data.into();
-        let event = EventBuilder::new(nostr::event::Kind::HttpAuth, "")
+        let mut event = EventBuilder::new(nostr::event::Kind::HttpAuth, "")
             .tags(tags)
             .custom_created_at(Timestamp::from_secs(now))
-            .finalize(&self.keys)
-            .unwrap();
+            .finalize_unsigned(self.keys.public_key());
+        let id = event.id();
+        let secp = secp256k1::Secp256k1::new();
+        let signature = self
+            .keys
+            .sign_schnorr_with_aux_rand(&secp, id.as_bytes(), &[7; 32]);
+        let event = event.add_signature(signature).unwrap();
         let json = serde_json::to_string(&event).unwrap();
         let encoded = base64::engine::general_purpose::STANDARD.encode(json);
         format!("Nostr {encoded}")
