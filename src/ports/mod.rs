@@ -1,6 +1,6 @@
-//! What the loops need from outside: [`Store`], [`Access`], [`Mint`], [`Bus`] and [`Clock`]. Native `async fn`
-//! with generics; `main` chooses the adapters. Errors are small enums named by what the caller does
-//! next.
+//! What the loops need from outside: [`Store`], [`Access`], [`Mint`], [`Bus`] and [`Clock`]. Native
+//! `async fn` with generics; `main` chooses the adapters. Errors are small enums named by what the
+//! caller does next.
 
 mod access;
 mod bus;

@@ -158,7 +158,7 @@ async fn an_owner_is_told_of_their_own_melts() {
     let missed = pay(ALICE).await;
     let mark = events[5].id.clone();
     let again = scene.get(&path).header("last-event-id", mark);
-    let events = told(again, 12).await;
+    let events = told(again, 3 + 6 + 6).await;
     let of_missed = events
         .iter()
         .filter(|event| event.body["saga"] == missed.as_str());
