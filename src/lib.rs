@@ -26,7 +26,7 @@
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
 //! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
-//! | [`store`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
+//! | [`store`], [`bus`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
 //! | [`api`] | `saga`, `ports`, the loops |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
@@ -58,6 +58,9 @@ pub mod audit;
 /// Where sagas and coins are kept: SQLite and MongoDB.
 pub mod store;
 
+/// The way to producers and audit consumers: NATS JetStream, or streams in this process.
+pub mod bus;
+
 /// The way to mints; and, for tests and the demo, a whole mint.
 pub mod mint;
 
@@ -66,6 +69,9 @@ pub mod balance;
 
 /// The HTTP API.
 pub mod api;
+
+/// What an operator watches.
+pub mod metrics;
 
 /// The command line.
 pub mod cli;

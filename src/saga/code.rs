@@ -98,6 +98,9 @@ codes! {
     StoreUnusable = "STORE_UNUSABLE", High, "This is not a store that meltd can use: name another with MELTD_STORE, or restore it from a backup.";
     StoreNoReplicaSet = "STORE_NO_REPLICA_SET", High, "MongoDB must run as a replica set, because transactions need one: start it with --replSet and initiate it.";
     StoreInvalid = "STORE_INVALID", High, "MELTD_STORE must be sqlite:<file> or mongodb://….";
+    BusUnreachable = "BUS_UNREACHABLE", High, "The bus cannot be reached: check MELTD_BUS and that the server runs.";
+    BusUnusable = "BUS_UNUSABLE", High, "The bus is not as it must be, or refuses this user: the message says what to change on the server.";
+    BusInvalid = "BUS_INVALID", High, "MELTD_BUS must be memory, nats://… or tls://….";
     SeedFileMode = "SEED_FILE_MODE", High, "The seed file can be read by others: chmod 600 it.";
     SeedFileInvalid = "SEED_FILE_INVALID", High, "The seed file must hold 128 hex digits and nothing else: restore it from your backup.";
     ConfigInvalid = "CONFIG_INVALID", Low, "An option has a value that cannot be used; the message says which.";

@@ -11,7 +11,13 @@
 )]
 
 #[macro_use]
+mod bus_contract;
+#[macro_use]
 mod store_contract;
+
+mod bus_memory;
+mod bus_nats;
+mod nats_server;
 
 #[cfg(feature = "embedded-mint")]
 mod crash;
@@ -43,6 +49,7 @@ mod cli;
 #[cfg(feature = "embedded-mint")]
 mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
+mod metrics;
 mod mint_cdk;
 #[cfg(feature = "embedded-mint")]
 mod secrets;

@@ -65,8 +65,35 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["rusqlite", "tokio", "hex", STORE],
     ),
     ("src/store/", &["saga", "ports", "store"], &[]),
-    ("src/mint/", &["saga", "ports", "mint"], &["cdk", "*"]),
-    ("src/config.rs", &["*"], &["*"]),
+    (
+        "src/mint/",
+        &["saga", "ports", "mint", "metrics"],
+        &["cdk", "*"],
+    ),
+    (
+        "src/metrics/",
+        &["saga", "ports", "driver", "metrics"],
+        &["prometheus_client", "chrono"],
+    ),
+    (
+        "src/bus/nats",
+        &["saga", "ports", "bus"],
+        &[
+            "async_nats",
+            "futures",
+            "tokio",
+            "serde",
+            "serde_json",
+            "chrono",
+            "tracing",
+        ],
+    ),
+    (
+        "src/bus/",
+        &["saga", "ports", "bus", "clock"],
+        &["tokio", "chrono", "tracing"],
+    ),
+    ("src/config/", &["*"], &["*"]),
     ("src/cli", &["*"], &["*"]),
     ("src/main.rs", &["*"], &["*"]),
     ("src/lib.rs", &["*"], &["*"]),
@@ -85,6 +112,7 @@ const LOOP: &[&str] = &[
     "audit",
     "pool",
     "failpoint",
+    "metrics",
     "npub",
 ];
 const LOOP_CRATES: &[&str] = &[
