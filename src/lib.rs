@@ -25,9 +25,12 @@
 //! |---|---|
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
-//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
+//! | [`wire`] | `saga`, `ports` |
+//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports`, `wire` |
+//! | [`queue`], [`relay`] | the same, over the bus |
 //! | [`store`], [`bus`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
 //! | [`api`] | `saga`, `ports`, the loops |
+//! | [`serve`] | `saga`, `ports`, the loops, `api` |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
 
@@ -36,6 +39,9 @@ pub mod saga;
 
 /// What the loops need from outside: a store, mints, a clock.
 pub mod ports;
+
+/// The public shapes on the bus: commands, replies, dead letters.
+pub mod wire;
 
 /// From a request to an adopted saga, or a refusal that leaves nothing behind.
 pub mod intake;
@@ -48,6 +54,18 @@ pub mod pool;
 
 /// The input and output of one step.
 pub mod perform;
+
+/// Publishes what is in the outbox, and publishes it again when the stream has lost it.
+pub mod relay;
+
+/// Commands from the queue.
+pub mod queue;
+
+/// Whether this process can do its work now.
+pub mod readiness;
+
+/// `meltd serve`: the roles of a process, and how they end together.
+pub mod serve;
 
 /// Finds what was left unfinished, and drives it with the same loop.
 pub mod recovery;

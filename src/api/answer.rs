@@ -89,6 +89,8 @@ pub(super) fn status_of(code: Code) -> StatusCode {
         Code::InsufficientBalance
         | Code::FeeOverLimit
         | Code::ExposureLimit
+        | Code::AmountOverLimit
+        | Code::UnresolvedOverLimit
         | Code::DayLimit
         | Code::PaymentFailed
         | Code::MintRefused

@@ -62,7 +62,7 @@ pub(super) async fn run<S: Store + Access, M: Mint, C: Clock>(
 impl<S: Store + Access, M: Mint, C: Clock> Api<S, M, C> {
     /// Drives what was adopted; a repeat that has its answer is left alone.
     async fn drive(&self, submitted: Submitted, patience: Duration) -> Option<DriveError> {
-        let Submitted { saga, lease } = submitted;
+        let Submitted { saga, lease, .. } = submitted;
         if lease.is_none() && self.is_answered(&saga).await {
             return None;
         }

@@ -70,6 +70,7 @@ impl Exit {
         let unusable = matches!(
             code,
             Code::StoreUnreachable
+                | Code::ServeBroken
                 | Code::StoreUnusable
                 | Code::StoreNoReplicaSet
                 | Code::BusUnreachable

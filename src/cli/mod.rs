@@ -7,6 +7,8 @@
 //! | `exit.rs` | exit codes and errors: the one place that maps codes to numbers |
 //! | `output.rs`, `progress.rs` | answers as text or JSON; waiting with somebody watching |
 //! | `follow.rs` | an adopted saga, followed to its answer |
+//! | `serve.rs` | the process that serves |
+//! | `dlq.rs` | commands that were put aside |
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
 //! | `token.rs` | the tokens of services |
@@ -17,6 +19,7 @@ mod audit;
 mod balance;
 #[cfg(feature = "embedded-mint")]
 pub mod demo;
+pub mod dlq;
 pub mod exit;
 mod facts;
 mod follow;
@@ -26,6 +29,7 @@ pub mod output;
 mod progress;
 mod recover;
 mod sagas;
+pub mod serve;
 mod show;
 mod timeline;
 pub mod token;
@@ -76,10 +80,9 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
         timeout: Duration,
     ) -> Origin {
         Origin {
-            producer: Producer::new(PRODUCER),
             command_id,
             intent_key,
-            timeout,
+            ..Origin::new(Producer::new(PRODUCER), timeout)
         }
     }
 }
@@ -95,6 +98,8 @@ impl<S: Store + Access, M: Mint, C: Clock> Act<S, M, C> {
             Command::Recover(args) if args.dry_run => out.end(recover::dry_run(self).await),
             Command::Recover(args) => out.end(recover::recover(self, args).await),
             looking @ (Command::Demo(_)
+            | Command::Serve(_)
+            | Command::Dlq(_)
             | Command::Balance(_)
             | Command::Wallet(_)
             | Command::Saga(_)
@@ -117,6 +122,8 @@ pub async fn look<S: Store + Access>(store: &S, command: Command, out: Out) -> E
         Command::Token(TokenCommand::Revoke(args)) => out.end(token::revoke(store, args).await),
         Command::Audit(args::AuditCommand::Verify) => out.end(audit::verify(store).await),
         Command::Demo(_)
+        | Command::Serve(_)
+        | Command::Dlq(_)
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
@@ -129,6 +136,8 @@ pub fn acts(command: &Command) -> bool {
     match command {
         Command::Melt(_) | Command::Mint(_) | Command::Receive(_) | Command::Recover(_) => true,
         Command::Demo(_)
+        | Command::Serve(_)
+        | Command::Dlq(_)
         | Command::Balance(_)
         | Command::Wallet(_)
         | Command::Saga(_)

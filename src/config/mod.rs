@@ -2,6 +2,7 @@
 //! its default; beside it the options that only some commands have. There is no configuration file.
 
 mod bus;
+mod limits;
 mod secret;
 
 pub mod api;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use bus::{BusAddress, BusConfig};
+pub use limits::LimitArgs;
 pub use secret::Secret;
 
 use crate::saga::code::Code;

@@ -9,6 +9,7 @@ mod gate;
 mod log;
 mod outcome;
 mod patience;
+mod reply;
 mod tuning;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tracing::{debug, error, info, warn};
 use crate::failpoint;
 use crate::metrics::{CodeLabel, Outcome, StepLabel, metrics};
 use crate::perform::{Claims, Round};
-use crate::ports::{Append, Clock, HeadAfter, Lease, Mint, Store, StoreError};
+use crate::ports::{Append, Clock, HeadAfter, Lease, Mint, NewSaga, Store, StoreError};
 use crate::saga::chain::{self, Tail};
 use crate::saga::code::Code;
 use crate::saga::decide::{Ctx, Decision, Then, decide};
@@ -33,6 +34,7 @@ pub use alert::{Alert, Alerts};
 pub use gate::Gate;
 pub use log::{fold, read};
 pub use outcome::{DriveError, Pass};
+pub use reply::reply;
 pub use tuning::Tuning;
 
 /// The loop with what it needs. Cheap to clone; one per process.
@@ -71,6 +73,7 @@ impl<S, M, C> Clone for Driver<S, M, C> {
 
 /// A saga under way: what is durable, and what waits for the next barrier.
 struct Run {
+    new: NewSaga,
     durable: Saga,
     saga: Saga,
     tail: Tail,
@@ -149,6 +152,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         }
         let (saga, tail) = fold(&loaded)?;
         let mut run = Run {
+            new: loaded.head.new,
             durable: saga.clone(),
             saga,
             tail,
@@ -307,7 +311,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                 erase_sealed: saga.state.is_terminal(),
             },
             records,
-            reply: None,
+            reply: reply(&run.new, &run.durable, saga),
         };
         Ok((append, tail))
     }
@@ -339,8 +343,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         error!(saga_id = %run.tail.saga, %code, %source, "{}", code.advice());
         if !again {
             self.alerts.raise(Alert {
-                saga: run.tail.saga.clone(),
-                wallet: run.saga.adoption.wallet.clone(),
+                saga: Some(run.tail.saga.clone()),
+                wallet: Some(run.saga.adoption.wallet.clone()),
                 code,
                 at: self.clock.now(),
             });

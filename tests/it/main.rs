@@ -53,3 +53,5 @@ mod metrics;
 mod mint_cdk;
 #[cfg(feature = "embedded-mint")]
 mod secrets;
+#[cfg(feature = "embedded-mint")]
+mod serve;

@@ -56,10 +56,8 @@ pub(crate) async fn mint<S: Store + Access, M: Mint, C: Clock>(
 ) -> Answer<Response> {
     let npub = caller.enter(&npub, Scope::Melt)?;
     let origin = Origin {
-        producer: caller.producer(&npub),
         command_id: named("commandId", ask.command_id.as_deref())?,
-        intent_key: None,
-        timeout: NEW_ATTEMPTS,
+        ..Origin::new(caller.producer(&npub), NEW_ATTEMPTS)
     };
     let target = target(&api, &npub, ask.mint.as_deref())?;
     let driver = api.pool.driver.clone();
@@ -91,12 +89,7 @@ pub(crate) async fn receive<S: Store + Access, M: Mint, C: Clock>(
     Body(ask): Body<ReceiveAsk>,
 ) -> Answer<Response> {
     let npub = caller.enter(&npub, Scope::Melt)?;
-    let origin = Origin {
-        producer: caller.producer(&npub),
-        command_id: None,
-        intent_key: None,
-        timeout: NEW_ATTEMPTS,
-    };
+    let origin = Origin::new(caller.producer(&npub), NEW_ATTEMPTS);
     let target = target(&api, &npub, ask.mint.as_deref())?;
     let max = Duration::from_secs(api.options.wait_max_s);
     let wait = ask.wait.map_or(WAIT, Duration::from_secs).min(max);

@@ -53,10 +53,9 @@ pub(crate) async fn melt<S: Store + Access, M: Mint, C: Clock>(
     let npub = caller.enter(&npub, Scope::Melt)?;
     let wait = patience(&api, &headers, ask.wait)?;
     let origin = Origin {
-        producer: caller.producer(&npub),
         command_id: command_id(&headers, ask.command_id.as_deref())?,
         intent_key: named("intentKey", ask.intent_key.as_deref())?,
-        timeout: NEW_ATTEMPTS,
+        ..Origin::new(caller.producer(&npub), NEW_ATTEMPTS)
     };
     let request = MeltRequest {
         target: Target {

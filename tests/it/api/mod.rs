@@ -6,3 +6,4 @@ mod matrix;
 mod rough;
 mod scene;
 mod schema;
+mod served;

@@ -121,12 +121,7 @@ impl<S: Store + Access> Scene<S> {
 
     /// Puts value into a wallet.
     pub(crate) async fn fund(&self, npub: &str, amount: u64) {
-        let origin = Origin {
-            producer: Producer::new("test"),
-            command_id: None,
-            intent_key: None,
-            timeout: Duration::from_secs(60),
-        };
+        let origin = Origin::new(Producer::new("test"), Duration::from_secs(60));
         let target = Target {
             npub: npub.to_owned(),
             mint_url: None,
