@@ -20,7 +20,7 @@ use meltd::driver::{Driver, Tuning};
 use meltd::intake::Caps;
 use meltd::mint::cdk::{CdkMint, Timeouts};
 use meltd::mint::keychain::Keychain;
-use meltd::ports::{Outbox, Store};
+use meltd::ports::{Access, Outbox, Store};
 use meltd::saga::code::Code;
 use meltd::serve::Settings;
 use meltd::serve::signals::Signals;
@@ -104,7 +104,7 @@ async fn run(cli: Cli, out: Out) -> Result<Exit, Failure> {
     }
 }
 
-async fn with_store<S: Store>(
+async fn with_store<S: Store + Access>(
     store: S,
     config: &Config,
     address: &StoreAddress,
@@ -164,7 +164,7 @@ async fn serve(config: Config, args: ServeArgs) -> Result<Exit, Failure> {
     }
 }
 
-async fn serve_on<S: Store + Outbox>(
+async fn serve_on<S: Store + Outbox + Access>(
     store: S,
     config: &Config,
     address: &StoreAddress,

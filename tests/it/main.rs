@@ -44,6 +44,8 @@ mod store_sqlite;
 mod tidy;
 
 #[cfg(feature = "embedded-mint")]
+mod api;
+#[cfg(feature = "embedded-mint")]
 mod cli;
 #[cfg(feature = "embedded-mint")]
 mod embedded_mint;
