@@ -1,0 +1,22 @@
+//! The failures that wallets have met in real life, each a named test: the real binary, a real cdk
+//! mint, and a proxy between them. In all of them value is conserved, no coin is both spendable and
+//! spent, an invoice is paid at most once, and every saga ends, or is parked with a reason.
+//!
+//! | test | scenario |
+//! |---|---|
+//! | `t01` | a request arrives late, or twice |
+//! | `t02` | paid, the reply lost, the process killed; the change in the quote, by NUT-09, or late |
+//! | `t03` | killed around every step |
+//! | `t04` | two melts want the same coins |
+//! | `t06` | a payment that stays pending beyond every expiry |
+//! | `t07` | hostile change |
+//! | `t08` | a mint that contradicts itself |
+//! | `t09` | crashes while cleaning up; stale, second and dead workers |
+//! | `t10` | refusals before anything was attempted |
+//! | `t12` | the store fails |
+//! | `critical`, `failover` | the store is away when the mint has paid; a primary dies |
+//! | `soak` | all at once, at random |
+
+pub(crate) mod stage;
+mod t01_late_request;
+mod t02_reply_lost;
