@@ -162,21 +162,22 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     }
 
     /// The pass, with the lease renewed beside it: a worker that lives keeps its saga, and one that
-    /// is dead or frozen loses it within `lease_ttl`.
+    /// is dead or frozen loses it within `lease_ttl`. The pass never waits for a renewal: a store
+    /// that is away must not keep it from saying so.
     async fn pass_while_renewing(&self, lease: &Lease) -> Result<Pass, DriveError> {
-        let pass = self.pass(lease);
-        tokio::pin!(pass);
-        loop {
-            tokio::select! {
-                result = &mut pass => return result,
-                () = tokio::time::sleep(self.tuning.lease_ttl / 3) => {
-                    let renewed = self.store.renew(lease, &self.owner, self.tuning.lease_ttl).await;
-                    if let Err(why) = renewed {
-                        // Safety is the fence's: the pass finds out at its next append.
-                        warn!(saga_id = %lease.saga, %why, "the lease was not renewed");
-                    }
+        let renewing = async {
+            loop {
+                tokio::time::sleep(self.tuning.lease_ttl / 3).await;
+                let ttl = self.tuning.lease_ttl;
+                if let Err(why) = self.store.renew(lease, &self.owner, ttl).await {
+                    // Safety is the fence's: the pass finds out at its next append.
+                    warn!(saga_id = %lease.saga, %why, "the lease was not renewed");
                 }
             }
+        };
+        tokio::select! {
+            result = self.pass(lease) => result,
+            () = renewing => Err(DriveError::Lost),
         }
     }
 
@@ -281,7 +282,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let mut pause = Duration::from_millis(50);
         loop {
             let (append, tail) = self.append_of(run)?;
-            match self.store.append(append).await {
+            match self.offer(run, append, paid).await {
                 Ok(()) => {
                     run.tail = tail;
                     break;
@@ -310,6 +311,23 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         run.durable = run.saga.clone();
         self.claims.release(&run.tail.saga);
         Ok(())
+    }
+
+    /// Offers an append to the store. A settlement that is not taken soon is CRITICAL while it is
+    /// still on its way: a store may take long to find out that it is away.
+    async fn offer(&self, run: &Run, append: Append, paid: bool) -> Result<(), StoreError> {
+        let offered = self.store.append(append);
+        tokio::pin!(offered);
+        if paid {
+            tokio::select! {
+                taken = &mut offered => return taken,
+                () = tokio::time::sleep(self.tuning.critical_after) => {
+                    let late = StoreError::Unavailable("no answer yet".to_owned());
+                    self.raise_critical(run, &late);
+                }
+            }
+        }
+        offered.await
     }
 
     fn append_of(&self, run: &Run) -> Result<(Append, Tail), FlushError> {

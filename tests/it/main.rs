@@ -43,6 +43,8 @@ mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
 mod mint_cdk;
 #[cfg(feature = "embedded-mint")]
+mod mongod;
+#[cfg(feature = "embedded-mint")]
 mod proxy;
 #[cfg(feature = "embedded-mint")]
 mod real_life;

@@ -17,6 +17,16 @@
 //! | `critical`, `failover` | the store is away when the mint has paid; a primary dies |
 //! | `soak` | all at once, at random |
 
+mod critical;
+mod failover;
 pub(crate) mod stage;
 mod t01_late_request;
 mod t02_reply_lost;
+mod t03_around_the_swap;
+mod t04_same_coins;
+mod t06_hodl_invoice;
+mod t07_hostile_change;
+mod t08_contradictions;
+mod t09_stale_workers;
+mod t10_clean_rejection;
+mod t12_store_fails;

@@ -1,6 +1,6 @@
 //! A real mint, a proxy before it, a store, and the real binary between them.
 
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cdk::Bolt11Invoice;
@@ -133,13 +133,21 @@ impl Stage {
     /// unsigned or made up.
     pub(crate) fn spends_all(&self) {
         let all = self.available();
-        // Down to 9 coins: an input fee of 1 sat; and a reserve of 2 percent, 2 sat at least.
+        // A reserve of 2 percent, 2 sat at least; the input fee depends on how many coins it takes.
         let fits = |amount: &u64| amount + (amount / 50).max(2) < all;
-        let amount = (1..all).rev().find(fits).unwrap();
-        let invoice = self.scene.invoice(amount, paid());
-        let answer = self.melt(&invoice, &[]).exits(0);
-        assert_eq!(answer["paymentResult"], "PAID", "{answer}");
-        assert_eq!(self.scene.times_paid(&invoice), 1);
+        let most = (1..all).rev().find(fits).unwrap();
+        for amount in (1..=most).rev().take(4) {
+            let invoice = self.scene.invoice(amount, paid());
+            let said = self.melt(&invoice, &[]);
+            if said.json()["code"] == "INSUFFICIENT_BALANCE" {
+                continue;
+            }
+            let answer = said.exits(0);
+            assert_eq!(answer["paymentResult"], "PAID", "{answer}");
+            assert_eq!(self.scene.times_paid(&invoice), 1);
+            return;
+        }
+        panic!("no amount near {most} of {all} could be paid");
     }
 
     /// The last looks: no counter was used twice, and nothing of the store is left.
@@ -155,6 +163,18 @@ impl Stage {
 pub(crate) struct Running(Option<Child>);
 
 impl Running {
+    /// Starts it, with its output kept.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running(Some(piped.spawn().unwrap()))
+    }
+
+    /// Starts it, with what it logs in a file that can be read meanwhile.
+    pub(crate) fn start_with_log(command: &mut Command, log: std::fs::File) -> Self {
+        let piped = command.stdout(Stdio::piped()).stderr(log);
+        Running(Some(piped.spawn().unwrap()))
+    }
+
     fn child(&self) -> &Child {
         self.0.as_ref().unwrap()
     }
