@@ -50,3 +50,5 @@ mod proxy;
 mod real_life;
 #[cfg(feature = "embedded-mint")]
 mod secrets;
+#[cfg(feature = "embedded-mint")]
+mod soak;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::BufReader;
+use tokio::net::TcpListener;
 
-use super::http::Message;
+use super::http::{Message, Wire};
 use super::rule::{self, Act};
 use super::{Shared, chaos, lock};
 
@@ -19,12 +20,12 @@ enum Reply {
 /// Takes connections until it is dropped.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(talk(client, Arc::clone(&shared)));
+        tokio::spawn(talk(BufReader::new(client), Arc::clone(&shared)));
     }
 }
 
 /// The requests of one connection, one after another.
-async fn talk(mut client: TcpStream, shared: Arc<Shared>) {
+async fn talk(mut client: Wire, shared: Arc<Shared>) {
     while let Ok(Some(request)) = Message::read(&mut client).await {
         let line = request.line();
         let act = choose(&shared, &line);

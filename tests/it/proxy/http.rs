@@ -3,8 +3,11 @@
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+
+/// A connection.
+pub(super) type Wire = BufReader<TcpStream>;
 
 /// The longest head that is read.
 const HEAD_MAX: usize = 64 * 1024;
@@ -19,7 +22,7 @@ pub(super) struct Message {
 
 impl Message {
     /// The next message on a connection; `None` at its end.
-    pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<Self>> {
+    pub(super) async fn read(stream: &mut Wire) -> io::Result<Option<Self>> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -93,12 +96,12 @@ impl Message {
     }
 
     /// Sends a reply whole.
-    pub(super) async fn send(&self, stream: &mut TcpStream) -> io::Result<()> {
+    pub(super) async fn send(&self, stream: &mut Wire) -> io::Result<()> {
         stream.write_all(&self.bytes(&[])).await
     }
 
     /// Sends a reply without its second half.
-    pub(super) async fn send_half(&self, stream: &mut TcpStream) -> io::Result<()> {
+    pub(super) async fn send_half(&self, stream: &mut Wire) -> io::Result<()> {
         let bytes = self.bytes(&[]);
         let end = bytes.len() - self.body.len() / 2 - 1;
         stream.write_all(&bytes[..end]).await?;
@@ -107,7 +110,7 @@ impl Message {
 
     /// Sends a request to a mint, on a connection of its own, and waits for the reply.
     pub(super) async fn exchange(&self, host: &str) -> io::Result<Message> {
-        let mut stream = TcpStream::connect(host).await?;
+        let mut stream = BufReader::new(TcpStream::connect(host).await?);
         let host = format!("host: {host}");
         let bytes = self.bytes(&[&host, "connection: close"]);
         stream.write_all(&bytes).await?;

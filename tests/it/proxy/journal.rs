@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// Of a refusal, this much is kept: the code and the words.
 const WORDS_MAX: usize = 160;
 
+/// So many of the last entries are shown.
+const SHOWN: usize = 300;
+
 struct Entry {
     at: Duration,
     line: String,
@@ -83,8 +86,9 @@ impl Journal {
 
 impl fmt::Display for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "the proxy's journal:")?;
-        for entry in &self.entries {
+        let skipped = self.entries.len().saturating_sub(SHOWN);
+        writeln!(f, "the proxy's journal, after {skipped} entries:")?;
+        for entry in self.entries.iter().skip(skipped) {
             let ms = entry.at.as_millis();
             write!(f, "{ms:>7} ms  {}", entry.line)?;
             if !entry.act.is_empty() {

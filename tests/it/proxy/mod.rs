@@ -155,10 +155,14 @@ impl Proxy {
         self.eventually(&what, |proxy| proxy.saw(path) >= count);
     }
 
-    /// Waits until nothing is held back or under way any more.
+    /// True while nothing is held back or under way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        lock(&self.shared.journal).open() == 0
+    }
+
+    /// Waits for that.
     pub(crate) fn quiet(&self) {
-        let busy = |proxy: &Proxy| lock(&proxy.shared.journal).open() == 0;
-        self.eventually("that nothing is under way", busy);
+        self.eventually("that nothing is under way", Proxy::is_quiet);
     }
 
     /// Fails if two different requests ever carried the same blinded message: a counter was used
