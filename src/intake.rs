@@ -316,7 +316,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let adopted = self
             .store
             .adopt(new, &self.owner, self.tuning.lease_ttl)
-            .await?;
+            .await
+            .map_err(|error| doubtful(error, &id))?;
         failpoint::hit("adopt.after");
         Ok(match adopted {
             Adopted::New(lease) => Submitted {
@@ -328,6 +329,17 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                 lease: None,
             },
         })
+    }
+}
+
+/// A head whose insert got no answer may be there, and recovery would drive it: that is no refusal.
+fn doubtful(error: StoreError, id: &SagaId) -> Refused {
+    match error {
+        StoreError::Unavailable(why) => {
+            let seen = format!("if the command was taken, it is saga {id}: {why}");
+            Refused::new(Code::AdoptionUnknown, seen)
+        }
+        other => other.into(),
     }
 }
 

@@ -84,7 +84,7 @@ impl Node {
         assert!(sent.unwrap().success());
     }
 
-    /// Waits until it has undone what its set does not know; what was undone is put beside the data.
+    /// Waits until it has undone what its set does not know; that is put beside the data.
     pub(crate) async fn rolls_back(&self) {
         let undone = self.folder.join("rollback");
         let deadline = Instant::now() + PATIENCE;

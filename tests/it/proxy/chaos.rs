@@ -1,5 +1,5 @@
-//! Acts chosen by a seed. The n-th request of a kind always meets the same act, so a seed brings the
-//! same faults again; which melt the n-th request belongs to is the processes' race.
+//! Acts chosen by a seed. The n-th request of a kind always meets the same act, so a seed brings
+//! the same faults again; which melt the n-th request belongs to is the processes' race.
 
 use std::collections::HashMap;
 use std::time::Duration;

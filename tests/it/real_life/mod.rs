@@ -5,7 +5,7 @@
 //! | test | scenario |
 //! |---|---|
 //! | `t01` | a request arrives late, or twice |
-//! | `t02` | paid, the reply lost, the process killed; the change in the quote, by NUT-09, or late |
+//! | `t02` | paid, the reply lost, the process killed; change in the quote, by NUT-09, late |
 //! | `t03` | killed around every step |
 //! | `t04` | two melts want the same coins |
 //! | `t06` | a payment that stays pending beyond every expiry |
@@ -15,7 +15,9 @@
 //! | `t10` | refusals before anything was attempted |
 //! | `t12` | the store fails |
 //! | `critical`, `failover` | the store is away when the mint has paid; a primary dies |
-//! | `soak` | all at once, at random |
+//!
+//! T5 and T11 are about the queue and the bus, and are tested there. All of it at once, at random, is
+//! `tests/it/soak`.
 
 mod critical;
 mod failover;

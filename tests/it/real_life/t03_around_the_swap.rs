@@ -1,6 +1,6 @@
 //! T3: killed between the swap's reply and its save, and before and after every other step. The
-//! barriers are in `crash.rs`; here are the steps between them, and swaps whose reply was lost on the
-//! wire as well. No counter is used twice: the proxy sees every blinded message.
+//! barriers are in `crash.rs`; here are the steps between them, and swaps whose reply was lost on
+//! the wire as well. No counter is used twice: the proxy sees every blinded message.
 
 use meltd::mint::embedded::Script;
 

@@ -164,3 +164,23 @@ async fn t12_a_primary_that_steps_down_before_the_commit() {
     stage.scene.assert_idle();
     stage.end().await;
 }
+
+/// The command is taken, and the store cannot say so: the caller is not told that it was refused,
+/// because recovery pays it; and the same command again is the same payment.
+/// Seen red with STORE_UNREACHABLE and exit 7, which says that nothing was reserved.
+#[tokio::test(flavor = "multi_thread")]
+async fn t12_an_adoption_in_doubt_is_never_called_refused() {
+    let (set, stage) = alone().await;
+    let invoice = stage.scene.invoice(200, paid());
+    let not_durable = doc! { "writeConcernError": { "code": 64, "errmsg": "injected" } };
+    fail(&set, "alwaysOn", &["update"], not_durable).await;
+    let answer = stage.melt(&invoice, &["--wait", "1s"]).exits(5);
+    heal(&set).await;
+    assert_eq!(answer["code"], "ADOPTION_UNKNOWN", "{answer}");
+    stage.recovers();
+    assert_eq!(stage.scene.times_paid(&invoice), 1, "it was taken");
+    stage.melt(&invoice, &[]).exits(0);
+    assert_eq!(stage.scene.times_paid(&invoice), 1, "the same payment");
+    assert_eq!(stage.available(), LEFT);
+    stage.end().await;
+}
