@@ -43,7 +43,7 @@ async fn t01_a_late_request_after_a_second_one_is_paid_once_on_mongodb() {
 
 /// Nothing arrives but the first request, and that only after meltd has begun to give up: its fence
 /// is on the way and does not arrive either. The coins are not freed, and the payment is settled.
-/// Seen red with coins freed as soon as a poll said UNPAID: the melt answered FAILED.
+/// Seen red with a release in place of the fence: the coins were let go.
 #[tokio::test]
 async fn t01_a_late_request_that_wins_is_settled_with_its_change() {
     let stage = Stage::funded(On::Sqlite, FUNDED).await;
@@ -71,7 +71,8 @@ async fn t01_a_late_request_that_wins_is_settled_with_its_change() {
 }
 
 /// The same, but the fence arrives first: the late melt can only bounce, and the coins are new.
-/// Seen red with the release of all inputs in place of the fence: the late melt was paid.
+/// Seen red with a release in place of the fence, and a fold that allows it: the late melt was
+/// paid.
 async fn fenced(on: On) {
     let stage = Stage::funded(on, FUNDED).await;
     let invoice = stage.scene.invoice(PAYS, paid());

@@ -48,7 +48,7 @@ async fn t02_a_lost_reply_with_change_in_the_quote_on_mongodb() {
     in_the_quote(On::Mongo).await;
 }
 
-/// Seen red with the look by NUT-09 left out: the saga stayed owing.
+/// Seen red with the look by NUT-09 left out.
 #[tokio::test]
 async fn t02_a_lost_reply_with_change_by_nut09_only() {
     let (stage, invoice) = orphaned(On::Sqlite).await;

@@ -22,7 +22,7 @@ async fn both_have_chosen(on: On, pays: u64) -> (Stage, [crate::cli::scene::Said
 }
 
 /// There is enough for both, once the first has its change.
-/// Seen red without the guard on a proof's state in `append`: both sent the coin.
+/// Seen red, on SQLite, without the guard on a proof's state in `append`: both sent the coin.
 async fn chooses_again(on: On) {
     let (stage, said, paid) = both_have_chosen(on, 100).await;
     for said in said {
@@ -47,7 +47,7 @@ async fn t04_two_melts_of_one_coin_and_the_loser_chooses_again_on_mongodb() {
     chooses_again(On::Mongo).await;
 }
 
-/// There is enough for one.
+/// There is enough for one. Seen red without the same guard on both stores.
 async fn fails_clean(on: On) {
     let (stage, said, paid) = both_have_chosen(on, 200).await;
     let mut exits = said.each_ref().map(|said| said.exit);

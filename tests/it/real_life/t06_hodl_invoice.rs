@@ -93,8 +93,8 @@ async fn t06_a_hodl_invoice_that_is_paid_after_all_on_mongodb() {
     pending_for_long(On::Mongo, Outcome::Paid { ln_fee: 1 }).await;
 }
 
-/// Seen red with a release at the deadline whatever the mint says: the audit was clean, and the
-/// coins were in the balance while the payment was under way.
+/// Seen red with a release at the deadline whatever the mint says: recovery called it not paid
+/// while the payment was under way.
 #[tokio::test]
 async fn t06_a_hodl_invoice_that_fails_in_the_end_is_fenced() {
     pending_for_long(On::Sqlite, Outcome::Failed).await;

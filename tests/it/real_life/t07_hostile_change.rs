@@ -73,7 +73,6 @@ async fn t07_reordered_change_is_all_there() {
 }
 
 /// Without its DLEQ a signature proves nothing: it may be made with any key.
-/// Seen red with signatures taken unverified: the forged coin was in the balance.
 #[tokio::test]
 async fn t07_change_without_dleq_is_owed() {
     let cheat: Cheat = |change| {
@@ -85,6 +84,7 @@ async fn t07_change_without_dleq_is_owed() {
     assert_eq!(cheated(On::Mongo, cheat).await, (0, GUARANTEED));
 }
 
+/// Seen red with the DLEQ not verified: 22 sat that nothing proves were in the balance.
 #[tokio::test]
 async fn t07_change_with_another_dleq_is_owed() {
     let cheat: Cheat = |change| {

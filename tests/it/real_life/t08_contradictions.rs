@@ -75,7 +75,7 @@ async fn t08_failed_then_paid() {
 
 /// PENDING, then UNPAID with inputs that are said to be free, then PENDING: the mint lies long
 /// enough for meltd to post again and to fence, and the inputs are in the payment all the time.
-/// Seen red with the release of the inputs once the mint called them free.
+/// Seen red with a release in place of the fence.
 async fn pending_unpaid_pending(on: On, outcome: Outcome) {
     let stage = Stage::funded(on, 256).await;
     let invoice = stage.scene.invoice(200, Script::Pending);
