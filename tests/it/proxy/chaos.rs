@@ -54,7 +54,14 @@ fn any(dice: &mut Dice) -> Act {
         9 => Act::GarbleRequest,
         10 => Act::GarbleReply,
         11 => Act::Forge,
-        _ => Act::Answer(if time.as_millis() % 2 == 0 { 503 } else { 429 }, json!({})),
+        _ => Act::Answer(
+            if time.as_millis().is_multiple_of(2) {
+                503
+            } else {
+                429
+            },
+            json!({}),
+        ),
     }
 }
 
