@@ -70,6 +70,7 @@ impl Exit {
         let unusable = matches!(
             code,
             Code::StoreUnreachable
+                | Code::ServeBroken
                 | Code::StoreUnusable
                 | Code::StoreNoReplicaSet
                 | Code::BusUnreachable
@@ -145,6 +146,7 @@ impl Failure {
                 source,
             } => unfinished(Refused::from(source.clone()).code, source.to_string()),
             DriveError::Lost => unfinished(Code::CoinsBusy, error.to_string()),
+            DriveError::Closed => unfinished(Code::NotFinished, error.to_string()),
             DriveError::Missing(_) => Failure::new(Code::NotFound, Code::NotFound.advice()),
             DriveError::Damaged(why) => Failure {
                 exit: Exit::Critical,

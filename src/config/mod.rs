@@ -2,12 +2,14 @@
 //! its default; beside it the options that only some commands have. There is no configuration file.
 
 mod bus;
+mod limits;
 mod secret;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use bus::{BusAddress, BusConfig};
+pub use limits::LimitArgs;
 pub use secret::Secret;
 
 use crate::saga::code::Code;

@@ -50,7 +50,7 @@ impl NatsServer {
 
     /// Writes the configuration that the next start reads.
     pub(crate) fn configure(&self, lines: &str) {
-        let store = self.folder().join("store");
+        let store = self.data();
         let lines = lines.replace("$STORE", &store.display().to_string());
         let listen = format!("listen: 127.0.0.1:{}\n", self.port);
         std::fs::write(self.config(), listen + &lines).unwrap();
@@ -137,6 +137,11 @@ impl NatsServer {
     /// Its folder: configuration, log and data; a test may put certificates there.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Where its data is.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder().join("store")
     }
 
     fn config(&self) -> PathBuf {
