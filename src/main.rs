@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use meltd::bus::nats::NatsBus;
 use meltd::cli::args::{Cli, Command};
 use meltd::cli::exit::{Exit, Failure};
 use meltd::cli::output::Out;
+use meltd::cli::relay::RelayArgs;
 use meltd::cli::{self, Act, LOOK_AGAIN};
 use meltd::clock::SystemClock;
-use meltd::config::{self, Config, LogFormat, StoreAddress};
+use meltd::config::{self, BusAddress, Config, LogFormat, StoreAddress};
 use meltd::driver::Driver;
 use meltd::mint::cdk::{CdkMint, Timeouts};
 use meltd::mint::keychain::Keychain;
@@ -77,6 +79,9 @@ async fn run(cli: Cli, out: Out) -> Result<Exit, Failure> {
     if let Command::Demo(args) = command {
         return demo(config, args, out).await;
     }
+    if let Command::Relay(args) = command {
+        return relay(config, *args, out).await;
+    }
     let address = config.store_address()?;
     match &address {
         StoreAddress::Sqlite(file) => {
@@ -108,6 +113,25 @@ async fn with_store<S: Store>(
         unit: config.unit.clone(),
     };
     Ok(act.run(command).await)
+}
+
+/// Looks at the relay of a store, and at the stream if the bus is named.
+async fn relay(config: Config, args: RelayArgs, out: Out) -> Result<Exit, Failure> {
+    let bus = match args.bus.address()? {
+        Some(BusAddress::Nats(options)) => Some(NatsBus::connect(&options).await),
+        // That of another process cannot be seen.
+        Some(BusAddress::Memory) | None => None,
+    };
+    match config.store_address()? {
+        StoreAddress::Sqlite(file) => {
+            let store = SqliteStore::open(file)?;
+            Ok(cli::relay::relay(&store, bus, args.command, out).await)
+        }
+        StoreAddress::Mongo(uri) => {
+            let store = MongoStore::connect(&uri).await?;
+            Ok(cli::relay::relay(&store, bus, args.command, out).await)
+        }
+    }
 }
 
 /// The loop over these adapters, for a person who waits.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit;
+use super::relay::RelayArgs;
 use super::values::{KindArg, PolicyArg, StatusArg, duration};
 use crate::config::Config;
 use crate::saga::ids::Amount;
@@ -47,6 +48,8 @@ pub enum Command {
     Audit(AuditCommand),
     /// Finish what a crash or a slow mint has left unfinished
     Recover(RecoverArgs),
+    /// Look at the publishing of events, publish again, let go on what was put aside
+    Relay(Box<RelayArgs>),
 }
 
 /// `meltd demo`

@@ -9,6 +9,7 @@
 //! | `follow.rs` | an adopted saga, followed to its answer |
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
+//! | `relay.rs` | publishing: how far it is, and publishing again |
 //! | `demo/` | the tour on a mint in this process |
 
 pub mod args;
@@ -24,6 +25,7 @@ mod melt;
 pub mod output;
 mod progress;
 mod recover;
+pub mod relay;
 mod sagas;
 mod show;
 mod timeline;
@@ -90,6 +92,7 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             Command::Recover(args) if args.dry_run => out.end(recover::dry_run(self).await),
             Command::Recover(args) => out.end(recover::recover(self, args).await),
             looking @ (Command::Demo(_)
+            | Command::Relay(_)
             | Command::Balance(_)
             | Command::Wallet(_)
             | Command::Saga(_)
@@ -108,6 +111,7 @@ pub async fn look<S: Store>(store: &S, command: Command, out: Out) -> Exit {
         Command::Saga(SagaCommand::Verify(args)) => out.end(show::verify(store, &args.id).await),
         Command::Audit(args::AuditCommand::Verify) => out.end(audit::verify(store).await),
         Command::Demo(_)
+        | Command::Relay(_)
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
@@ -120,6 +124,7 @@ pub fn acts(command: &Command) -> bool {
     match command {
         Command::Melt(_) | Command::Mint(_) | Command::Receive(_) | Command::Recover(_) => true,
         Command::Demo(_)
+        | Command::Relay(_)
         | Command::Balance(_)
         | Command::Wallet(_)
         | Command::Saga(_)
