@@ -1,6 +1,7 @@
 //! A bus in memory that forgets: no window for repeats, answers that are lost, a stream that goes
 //! back or is made anew.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use super::world::Life;
 pub struct Tape {
     pub created: DateTime<Utc>,
     pub messages: Vec<Message>,
+    /// Ids that the server remembers although their messages are gone.
+    pub ghosts: BTreeSet<String>,
     /// So many answers from now on are lost: the message is stored, and nobody is told.
     pub deaf: u32,
 }
@@ -24,6 +27,7 @@ impl Tape {
         Tape {
             created: DateTime::from_timestamp(1_790_000_000, 0).unwrap(),
             messages: Vec::new(),
+            ghosts: BTreeSet::new(),
             deaf: 0,
         }
     }
@@ -69,6 +73,12 @@ impl Bus for SimBus {
 
     async fn publish(&self, message: Message) -> Result<Published, BusError> {
         self.call(|tape| {
+            if tape.ghosts.contains(&message.id) {
+                return Ok(Published {
+                    sequence: 1,
+                    duplicate: true,
+                });
+            }
             tape.messages.push(message);
             if tape.deaf > 0 {
                 tape.deaf -= 1;

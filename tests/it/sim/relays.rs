@@ -5,8 +5,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use meltd::ports::{Outbox, Store};
+use meltd::ports::{NewSaga, Outbox};
 use meltd::relay::{Relay, Tuning};
+use meltd::saga::ids::SagaId;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -74,20 +75,23 @@ impl World {
         tokio::spawn(async move { relay.run(std::future::pending()).await.unwrap() })
     }
 
-    /// A new saga, or more events of an old one.
+    /// A new saga, or more events of an old one. Ids follow from the seed, and old sagas may sort
+    /// after new ones.
     async fn append(&mut self, random: &mut Random) {
-        let count = self.chains.len() as u64;
-        let events = 1 + random.below(3) as u32;
+        let count = self.chains.len();
+        let mut at = random.below(count as u64 + 1) as usize;
         if count < 3 || random.below(3) == 0 {
             let alice = wallet(&self.rest, "npub1alice").await;
-            self.chains.push(adopt(&self.rest, &mint(&alice)).await);
+            let id = format!("{:04x}-{count}", random.below(0x10000));
+            let new = NewSaga {
+                id: SagaId::new(id),
+                ..mint(&alice)
+            };
+            self.chains.push(adopt(&self.rest, &new).await);
+            at = count;
         }
-        let last = self.chains.len() as u64 - 1;
-        let at = if count == 0 {
-            0
-        } else {
-            random.below(last + 1) as usize
-        };
+        let events = 1 + random.below(3) as u32;
+        let at = at.min(self.chains.len() - 1);
         write(&self.rest, &mut self.chains[at], events).await;
     }
 
@@ -179,4 +183,32 @@ async fn two_relays_on_a_stream_that_forgets_lose_nothing() {
     for seed in base..base + 150 {
         interleave(seed, Weather::Lossy).await;
     }
+}
+
+/// Guards that the server's memory of an id is not taken for the message: the row waits until the
+/// server has forgotten, and holds back only its own saga.
+#[tokio::test(start_paused = true)]
+async fn t11_a_repeat_whose_first_copy_is_gone_is_published_later() {
+    let mut random = Random(7);
+    let mut world = World::new().await;
+    for _ in 0..12 {
+        world.append(&mut random).await;
+    }
+    let ghost = world.rest.outbox(None, 1).await.unwrap().remove(0);
+    world.tape.lock().unwrap().ghosts.insert(ghost.id.clone());
+    let relay = world.relay(&Life::until(None), "one");
+    for _ in 0..100 {
+        pass_time(Duration::from_millis(200)).await;
+        settle().await;
+    }
+    let left = world.rest.outbox(None, 99).await.unwrap();
+    assert_eq!(left[0].id, ghost.id);
+    assert!(left[0].attempts > 0 && left.iter().all(|row| row.saga == ghost.saga));
+    relay.abort();
+    let _ = relay.await;
+    world.tape.lock().unwrap().ghosts.clear();
+    pass_time(Duration::from_secs(400)).await;
+    let seen = world.finish().await;
+    seen.is_whole(&expected(&world.chains));
+    assert_eq!(seen.early, 0);
 }
