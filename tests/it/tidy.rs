@@ -116,6 +116,7 @@ const SERVE: &[&str] = &[
     "ports",
     "wire",
     "driver",
+    "intake",
     "pool",
     "queue",
     "relay",
