@@ -21,6 +21,7 @@ mod nats_server;
 
 #[cfg(feature = "embedded-mint")]
 mod crash;
+mod relay;
 mod saga_chain;
 mod saga_codes;
 mod saga_events;
@@ -47,6 +48,7 @@ mod cli;
 #[cfg(feature = "embedded-mint")]
 mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
+mod metrics;
 mod mint_cdk;
 #[cfg(feature = "embedded-mint")]
 mod secrets;
