@@ -4,7 +4,10 @@
 
 mod bus;
 mod mint;
+mod outbox;
 mod store;
+/// Subjects: which are well formed, and which pattern takes which.
+pub mod subject;
 
 use chrono::{DateTime, Utc};
 
@@ -12,9 +15,12 @@ pub use bus::{
     ALERTS, Begin, Bus, BusError, Delivery, Message, Published, Stored, Stream, StreamFacts, header,
 };
 pub use mint::{Invoice, Keyset, Mint, OpenedToken, SwapInputs};
+pub use outbox::{
+    Again, Checkpoint, Holder, Link, Mark, Outbox, OutboxDepth, OutboxReply, OutboxRow, Refilled,
+};
 pub use store::{
-    Adopted, Append, Head, HeadAfter, HeadFilter, Lease, Loaded, NewSaga, OutboxReply, OutboxRow,
-    ProofRow, Store, StoreError, Wallet,
+    Adopted, Append, Head, HeadAfter, HeadFilter, Lease, Loaded, NewSaga, ProofRow, Store,
+    StoreError, Wallet,
 };
 
 /// The time, as a value that tests can move. UTC, milliseconds.

@@ -11,10 +11,17 @@
 )]
 
 #[macro_use]
+mod bus_contract;
+#[macro_use]
 mod store_contract;
+
+mod bus_memory;
+mod bus_nats;
+mod nats_server;
 
 #[cfg(feature = "embedded-mint")]
 mod crash;
+mod relay;
 mod saga_chain;
 mod saga_codes;
 mod saga_events;
@@ -41,6 +48,8 @@ mod cli;
 #[cfg(feature = "embedded-mint")]
 mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
+mod metrics;
+#[cfg(feature = "embedded-mint")]
 mod mint_cdk;
 #[cfg(feature = "embedded-mint")]
 mod mongod;
@@ -50,5 +59,7 @@ mod proxy;
 mod real_life;
 #[cfg(feature = "embedded-mint")]
 mod secrets;
+#[cfg(feature = "embedded-mint")]
+mod serve;
 #[cfg(feature = "embedded-mint")]
 mod soak;
