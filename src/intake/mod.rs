@@ -123,6 +123,17 @@ impl From<StoreError> for Refused {
     }
 }
 
+/// A head whose insert got no answer may be there, and recovery would drive it: that is no refusal.
+fn doubtful(error: StoreError, id: &SagaId) -> Refused {
+    match error {
+        StoreError::Unavailable(why) => {
+            let seen = format!("if the command was taken, it is saga {id}: {why}");
+            Refused::new(Code::AdoptionUnknown, seen)
+        }
+        other => other.into(),
+    }
+}
+
 /// The code that a store's sentence begins with, and the rest of it.
 fn coded(why: &str) -> Option<(Code, &str)> {
     let (word, rest) = why.split_once(": ")?;
@@ -281,15 +292,4 @@ fn time_delta(duration: Duration) -> TimeDelta {
 
 fn new_id() -> SagaId {
     SagaId::new(uuid::Uuid::now_v7().to_string())
-}
-
-/// A head whose insert got no answer may be there, and recovery would drive it: that is no refusal.
-fn doubtful(error: StoreError, id: &SagaId) -> Refused {
-    match error {
-        StoreError::Unavailable(why) => {
-            let seen = format!("if the command was taken, it is saga {id}: {why}");
-            Refused::new(Code::AdoptionUnknown, seen)
-        }
-        other => other.into(),
-    }
 }

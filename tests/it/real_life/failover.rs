@@ -110,7 +110,8 @@ async fn succeeded(set: &mut ReplicaSet, primary: usize) {
 }
 
 /// The intent of the melt is only on a primary that is about to be succeeded: it is not posted.
-/// Seen red with write concern 1 for the transaction: it was posted, and the log forgot it.
+/// Two guards: the transaction's write concern, and the renewal of the lease by a majority right
+/// before the post. Seen red without both: it was posted.
 #[tokio::test(flavor = "multi_thread")]
 async fn failover_an_intent_that_is_rolled_back_was_never_posted() {
     let (mut set, stage) = three().await;
@@ -153,6 +154,7 @@ async fn failover_an_intent_that_is_rolled_back_was_never_posted() {
 }
 
 /// The settlement is only on a primary that is about to be succeeded: CRITICAL, and done again.
+/// Seen red with write concern 1 for the transaction: it was called settled.
 #[tokio::test(flavor = "multi_thread")]
 async fn failover_a_settlement_that_is_rolled_back_is_made_again() {
     let (mut set, stage) = three().await;
@@ -172,7 +174,7 @@ async fn failover_a_settlement_that_is_rolled_back_is_made_again() {
         "{said:?}"
     );
     assert!(
-        began.elapsed() < Duration::from_secs(30),
+        began.elapsed() < Duration::from_secs(60),
         "{:?}",
         began.elapsed()
     );

@@ -125,7 +125,7 @@ async fn unpaid_and_spent(on: On) {
     stage.proxy.change(ASK, unpaid);
     stage.proxy.change(RESTORE, nothing);
     stage.proxy.once(MELT, Act::LoseReply);
-    let answer = stage.melt(&invoice, &[]).exits(6);
+    let answer = stage.melt(&invoice, &["--wait", "20s"]).exits(6);
     assert_eq!(answer["code"], "SPENT_BUT_UNPAID", "{answer}");
     assert_eq!(answer["paymentResult"], "PENDING", "{answer}");
     assert_eq!((stage.available(), stage.balance("in_flight")), (0, 256));
@@ -161,10 +161,8 @@ async fn t08_paid_with_unspent_inputs_is_parked() {
     let stage = Stage::funded(On::Sqlite, 256).await;
     let invoice = stage.scene.invoice(200, paid());
     stage.proxy.once(MELT, Act::LoseReply);
-    let melt = stage.melts(&invoice, &[]);
-    stage.proxy.until(MELT, 1);
     stage.proxy.change(STATES, unspent);
-    let answer = melt.ends().exits(6);
+    let answer = stage.melt(&invoice, &["--wait", "20s"]).exits(6);
     assert_eq!(answer["code"], "PAID_BUT_UNSPENT", "{answer}");
     assert_eq!((stage.available(), stage.balance("in_flight")), (0, 256));
     assert_eq!((stage.proxy.saw(MELT), stage.proxy.saw(SWAP)), (1, 0));
