@@ -302,6 +302,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             command,
             request_hash,
         } = valid;
+        if self.is_known_behind(&wallet)
+            && let Err(trouble) = self.check_counters(&wallet).await?
+        {
+            let (code, why) = trouble.explain();
+            return Err(Refused::new(code, why));
+        }
         let command_id = origin.command_id.clone().unwrap_or_else(|| id.to_string());
         let new = NewSaga {
             id: id.clone(),

@@ -25,7 +25,7 @@
 //! |---|---|
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
-//! | [`driver`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
+//! | [`driver`], [`perform`], [`intake`], [`recovery`], [`reconcile`], [`restore`], [`doctor`], [`audit`] | `saga`, `ports` |
 //! | [`store`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
@@ -47,6 +47,15 @@ pub mod perform;
 
 /// Finds what was left unfinished, and drives it with the same loop.
 pub mod recovery;
+
+/// Holds whole wallets against their mint, and corrects what differs.
+pub mod reconcile;
+
+/// Finds the coins of wallets again from the seed and the mint alone.
+pub mod restore;
+
+/// Looks at everything that meltd stands on, and says what to do.
+pub mod doctor;
 
 /// Proves that the store agrees with its own history, and that value is conserved.
 pub mod audit;

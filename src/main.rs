@@ -73,6 +73,15 @@ fn log_to_stderr(config: &Config) -> Result<(), Failure> {
 }
 
 async fn run(cli: Cli, out: Out) -> Result<Exit, Failure> {
+    let is_doctor = matches!(cli.command, Command::Doctor(_));
+    match on_store(cli, out).await {
+        // What keeps meltd from starting is what the doctor was asked for.
+        Err(failure) if is_doctor => Ok(out.end(Ok(cli::doctor::cannot_start(failure)))),
+        result => result,
+    }
+}
+
+async fn on_store(cli: Cli, out: Out) -> Result<Exit, Failure> {
     let Cli { config, command } = cli;
     if let Command::Demo(args) = command {
         return demo(config, args, out).await;
@@ -103,15 +112,18 @@ async fn with_store<S: Store>(
     }
     let (urls, _mint) = mint_urls(config, address).await?;
     let act = Act {
-        driver: driver(store, config, address, &urls)?,
+        driver: driver(store, config, address, &urls).await?,
         out,
         unit: config.unit.clone(),
     };
     Ok(act.run(command).await)
 }
 
+/// The name under which a store keeps the fingerprint of its seed.
+const SEED_STAMP: &str = "seed";
+
 /// The loop over these adapters, for a person who waits.
-fn driver<S: Store>(
+async fn driver<S: Store>(
     store: S,
     config: &Config,
     address: &StoreAddress,
@@ -121,6 +133,12 @@ fn driver<S: Store>(
     config::make_folder_of(&seed)?;
     let keychain =
         Keychain::load_or_create(&seed).map_err(|error| Failure::new(error.code, error.message))?;
+    let fingerprint = keychain.fingerprint();
+    if store.stamp(SEED_STAMP, &fingerprint).await? != fingerprint {
+        let (file, code) = (seed.display(), Code::SeedOther);
+        let message = format!("the seed file is {file}. {}", code.advice());
+        return Err(Failure::new(code, message));
+    }
     let post = Duration::from_millis(config.post_timeout_ms);
     let timeouts = Timeouts {
         ask: Duration::from_millis(config.ask_timeout_ms),
@@ -224,7 +242,7 @@ async fn demo(mut config: Config, args: cli::args::DemoArgs, out: Out) -> Result
     let address = StoreAddress::Sqlite(file.clone());
     let urls = vec![mint.url().to_string()];
     let act = Act {
-        driver: driver(SqliteStore::open(&file)?, &config, &address, &urls)?,
+        driver: driver(SqliteStore::open(&file)?, &config, &address, &urls).await?,
         out,
         unit: "sat".to_owned(),
     };

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::doctor::DoctorArgs;
 use super::exit;
+use super::reconcile::ReconcileArgs;
+use super::restore::RestoreArgs;
 use super::values::{KindArg, PolicyArg, StatusArg, duration};
 use crate::config::Config;
 use crate::saga::ids::Amount;
@@ -36,7 +39,7 @@ pub enum Command {
     Receive(ReceiveArgs),
     /// What an owner has, per mint
     Balance(BalanceArgs),
-    /// Look at wallets
+    /// Look at wallets, and hold them against their mints
     #[command(subcommand)]
     Wallet(WalletCommand),
     /// Look at sagas: every melt, mint and receive is one
@@ -47,6 +50,10 @@ pub enum Command {
     Audit(AuditCommand),
     /// Finish what a crash or a slow mint has left unfinished
     Recover(RecoverArgs),
+    /// Find coins again from the seed file, the mint and the owners' npubs alone
+    Restore(RestoreArgs),
+    /// Check everything that meltd stands on, and say what to do
+    Doctor(DoctorArgs),
 }
 
 /// `meltd demo`
@@ -140,6 +147,8 @@ pub struct BalanceArgs {
 pub enum WalletCommand {
     /// All wallets with their balances
     List,
+    /// Hold every coin against the mint, and correct what differs
+    Reconcile(ReconcileArgs),
 }
 
 /// `meltd saga …`

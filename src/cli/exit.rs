@@ -71,6 +71,7 @@ impl Exit {
                 | Code::StoreNoReplicaSet
                 | Code::SeedFileMode
                 | Code::SeedFileInvalid
+                | Code::SeedOther
                 | Code::MintUnreachable
                 | Code::MintSlow
                 | Code::MintRateLimited

@@ -19,6 +19,9 @@ pub struct Tuning {
     pub backoff_first: Duration,
     /// Longest wait between passes.
     pub backoff_max: Duration,
+    /// Counters that are looked at ahead of the store's own, once for each wallet in a process's
+    /// life, before the first of them is used; 0 = never.
+    pub probe_ahead: u32,
     /// How long a settlement that the store does not take is offered again before the pass ends.
     pub critical_retry: Duration,
 }
@@ -38,6 +41,8 @@ impl Default for Tuning {
             lease_ttl: Duration::from_secs(15),
             backoff_first: Duration::from_millis(250),
             backoff_max: Duration::from_secs(300),
+            // More than one melt or swap takes, so that one that was refused hides nothing.
+            probe_ahead: 64,
             critical_retry: Duration::from_secs(5),
         }
     }

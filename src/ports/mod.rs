@@ -11,10 +11,10 @@ use chrono::{DateTime, Utc};
 pub use bus::{
     ALERTS, Begin, Bus, BusError, Delivery, Message, Published, Stored, Stream, StreamFacts, header,
 };
-pub use mint::{Invoice, Keyset, Mint, OpenedToken, SwapInputs};
+pub use mint::{About, Invoice, Keyset, Mint, OpenedToken, SwapInputs};
 pub use store::{
-    Adopted, Append, Head, HeadAfter, HeadFilter, Lease, Loaded, NewSaga, OutboxReply, OutboxRow,
-    ProofRow, Store, StoreError, Wallet,
+    Adopted, Append, Head, HeadAfter, HeadFilter, Health, Lease, Loaded, NewSaga, OutboxReply,
+    OutboxRow, ProofRow, Store, StoreError, Wallet,
 };
 
 /// The time, as a value that tests can move. UTC, milliseconds.

@@ -47,6 +47,9 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/intake.rs", LOOP, LOOP_CRATES),
     ("src/recovery.rs", LOOP, LOOP_CRATES),
     ("src/audit.rs", LOOP, LOOP_CRATES),
+    ("src/reconcile/", LOOP, LOOP_CRATES),
+    ("src/restore.rs", LOOP, LOOP_CRATES),
+    ("src/doctor.rs", LOOP, LOOP_CRATES),
     ("src/failpoint.rs", &[], &[]),
     ("src/npub.rs", &[], &["bech32"]),
     ("src/clock.rs", &["ports"], &["chrono"]),
@@ -75,6 +78,7 @@ const LOOP: &[&str] = &[
     "intake",
     "recovery",
     "audit",
+    "reconcile",
     "failpoint",
     "npub",
 ];

@@ -17,6 +17,7 @@ pub(super) const OUTBOX: &str = "outbox";
 pub(super) const PROOFS: &str = "proofs";
 pub(super) const WALLETS: &str = "wallets";
 const LEASES: &str = "leases";
+pub(super) const META: &str = "meta";
 
 /// The collection exists: another process was faster.
 const NAMESPACE_EXISTS: i32 = 48;
@@ -57,7 +58,7 @@ async fn renew(db: &Db, name: &str, validator: Document) -> Result<(), StoreErro
     done.map(|_| ()).map_err(store_error)
 }
 
-fn validators() -> [(&'static str, Document); 6] {
+pub(super) fn validators() -> [(&'static str, Document); 7] {
     [
         (SAGAS, sagas()),
         (EVENTS, events()),
@@ -68,15 +69,13 @@ fn validators() -> [(&'static str, Document); 6] {
         (PROOFS, proofs()),
         (WALLETS, wallets()),
         (LEASES, leases()),
+        (META, strict(&[("value", text())], &[])),
     ]
 }
 
 fn sagas() -> Document {
     let fields = [
-        (
-            "kind",
-            words([Kind::Melt, Kind::Mint, Kind::Receive].map(Kind::as_str)),
-        ),
+        ("kind", words(Kind::ALL.map(Kind::as_str))),
         ("wallet", text()),
         ("npub", text()),
         ("mint_url", text()),

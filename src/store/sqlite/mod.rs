@@ -8,6 +8,7 @@
 
 mod append;
 mod fault;
+mod health;
 mod proofs;
 mod query;
 mod reader;
@@ -21,7 +22,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::ports::{
-    Adopted, Append, Head, HeadFilter, Lease, Loaded, NewSaga, OutboxRow, ProofRow, Store,
+    Adopted, Append, Head, HeadFilter, Health, Lease, Loaded, NewSaga, OutboxRow, ProofRow, Store,
     StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
@@ -160,6 +161,29 @@ impl Store for SqliteStore {
         self.writer
             .run(move |conn| wallets::take_counters(conn, &wallet, &keyset, count))
             .await
+    }
+
+    async fn raise_counters(
+        &self,
+        wallet: &WalletId,
+        keyset: &KeysetId,
+        at_least: u32,
+    ) -> Result<(), StoreError> {
+        let (wallet, keyset) = (wallet.clone(), keyset.clone());
+        self.writer
+            .run(move |conn| wallets::raise_counters(conn, &wallet, &keyset, at_least))
+            .await
+    }
+
+    async fn stamp(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        self.writer
+            .run(move |conn| health::stamp(conn, &name, &value))
+            .await
+    }
+
+    async fn health(&self) -> Result<Health, StoreError> {
+        self.readers.run(health::of).await
     }
 
     async fn counters(&self, wallet: &WalletId) -> Result<Vec<(KeysetId, u32)>, StoreError> {
