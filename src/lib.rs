@@ -25,7 +25,8 @@
 //! |---|---|
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
-//! | [`driver`], [`perform`], [`intake`], [`recovery`], [`reconcile`], [`restore`], [`doctor`], [`audit`] | `saga`, `ports` |
+//! | [`driver`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
+//! | [`reconcile`], [`restore`], [`doctor`] | `saga`, `ports` |
 //! | [`store`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |

@@ -22,7 +22,7 @@ const EMPTY_MAX: u32 = 3;
 
 /// Counters that are left out behind the last one found: a melt that is still under way at the
 /// mint may have blanks there, which are not signed yet and must not be used again.
-const MARGIN: u32 = 100;
+const MARGIN: u32 = 64;
 
 /// How often a mint that is away or asks to slow down is asked again, after 1, 2, 4… seconds.
 const TRIES: u32 = 6;

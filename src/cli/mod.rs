@@ -75,8 +75,8 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
         }
     }
 
-    /// Refuses to begin anything new in a wallet whose counters are behind: told at once, rather than
-    /// by a saga that waits. A mint that does not answer is the saga's to wait for.
+    /// Refuses to begin anything new in a wallet whose counters are behind: told at once, rather
+    /// than by a saga that waits. A mint that does not answer is the saga's to wait for.
     async fn fit(&self, target: &Target) -> Result<(), Failure> {
         let wallet = self.driver.wallet(target).await?;
         let look = self.driver.check_counters(&wallet);

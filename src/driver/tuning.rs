@@ -41,8 +41,9 @@ impl Default for Tuning {
             lease_ttl: Duration::from_secs(15),
             backoff_first: Duration::from_millis(250),
             backoff_max: Duration::from_secs(300),
-            // More than one melt or swap takes, so that one that was refused hides nothing.
-            probe_ahead: 64,
+            // Twice what a restore leaves out behind the last counter that it finds, so that a store
+            // from before that restore is recognised too; one request.
+            probe_ahead: 128,
             critical_retry: Duration::from_secs(5),
         }
     }

@@ -330,7 +330,7 @@ pub trait Store: Send + Sync + 'static {
         count: u32,
     ) -> impl Future<Output = Result<u32, StoreError>> + Send;
 
-    /// Makes the next counter of a keyset at least this; one that is higher stays. Majority-durable.
+    /// Makes the next counter of a keyset at least this; a higher one stays. Majority-durable.
     /// For counters that a restored backup has forgotten, or that were used before this store.
     fn raise_counters(
         &self,

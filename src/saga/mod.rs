@@ -1,5 +1,6 @@
-//! PURE: the melt, mint, receive and reconcile sagas. No async, no I/O, no clock, no randomness: what it
-//! needs of these comes in as values. Everything that meltd promises is decided in this folder.
+//! PURE: the melt, mint, receive and reconcile sagas. No async, no I/O, no clock, no randomness:
+//! what it needs of these comes in as values. Everything that meltd promises is decided in this
+//! folder.
 //!
 //! Four functions make a saga:
 //!

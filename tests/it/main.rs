@@ -43,4 +43,6 @@ mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
 mod mint_cdk;
 #[cfg(feature = "embedded-mint")]
+mod restore;
+#[cfg(feature = "embedded-mint")]
 mod secrets;
