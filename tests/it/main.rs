@@ -26,6 +26,7 @@ mod saga_kit;
 mod saga_model;
 mod saga_plan;
 mod saga_plan_edges;
+mod saga_reconcile;
 mod saga_samples;
 mod saga_settle;
 mod saga_swaps;

@@ -38,7 +38,7 @@ fn comes_back(scene: &Scene, other: &View<'_>) {
     let restored = number(&wallet["restored_amount"]);
     assert_eq!(other.available(ALICE), restored);
     assert_eq!(wallet["pending"], 0, "{first}");
-    assert!(number(&wallet["spent"]) > 10, "{first}");
+    assert!(number(&wallet["spent"]) > 5, "{first}");
     let raised = number(&wallet["raised"][0]["to"]);
     assert!(raised > number(&wallet["signed"]), "{first}");
     other.assert_clean();
@@ -69,8 +69,8 @@ fn comes_back(scene: &Scene, other: &View<'_>) {
     assert_eq!(doctor["healthy"], true, "{doctor}");
 }
 
-/// Seen red with the batches of `restore_keyset` ending at the first empty one, and with
-/// `raise_counters` left out: the last melt is refused, because its blanks are signed already.
+/// Seen red with `raise_counters` left out and no look ahead: the last melt is refused, because
+/// its blanks are signed already.
 #[cfg(feature = "failpoints")]
 #[tokio::test]
 async fn a_lost_file_comes_back_from_the_seed() {
@@ -93,6 +93,22 @@ async fn a_lost_database_comes_back_from_the_seed_on_mongodb() {
     new.remove().await;
 }
 
+/// Guards that runs of counters which were taken and never signed hide nothing behind them.
+/// Seen red with `EMPTY_MAX` 1.
+#[tokio::test]
+async fn gaps_of_counters_are_walked_over() {
+    let scene = scene().await;
+    scene.mint_to(ALICE, 500);
+    let file = rusqlite::Connection::open(scene.path("meltd.db")).unwrap();
+    file.execute("UPDATE counters SET next = next + 230", [])
+        .unwrap();
+    scene.mint_to(ALICE, 300);
+    let new = View::file(&scene, "new.db");
+    new.json(&["restore", "--npub", ALICE]).exits(0);
+    assert_eq!(new.available(ALICE), 800);
+    new.assert_clean();
+}
+
 /// Guards that coins in a payment are told and left alone, and found once it has ended.
 #[tokio::test]
 async fn coins_in_a_payment_come_back_after_it() {
@@ -100,8 +116,10 @@ async fn coins_in_a_payment_come_back_after_it() {
     scene.mint_to(ALICE, 1000);
     let invoice = scene.invoice(100, Script::Pending);
     let text = invoice.to_string();
-    let melt = ["melt", "--npub", ALICE, &text, "--wait", "1s"];
-    scene.json(&melt).exits(5);
+    let melt = ["melt", "--npub", ALICE, &text];
+    // Its time is over when the payment fails, so it is fenced and not posted again.
+    let times = ["--wait", "1s", "--timeout", "1s"];
+    scene.json(&[melt, times].concat()).exits(5);
     let new = View::file(&scene, "new.db");
     let restored = new.json(&["restore", "--npub", ALICE]).exits(0);
     let wallet = &restored["wallets"][0];

@@ -1,6 +1,7 @@
 //! The runbook: a heading for every code, and only commands that exist.
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use meltd::cli::args::Cli;
 use meltd::saga::code::Code;
 
@@ -41,7 +42,9 @@ fn every_command_can_be_run() {
         let words: Vec<&str> = line.split_whitespace().collect();
         let parsed = Cli::try_parse_from(&words);
         if let Err(error) = parsed {
-            assert!(!error.use_stderr(), "{text}: {error}");
+            // A command may be named without its arguments.
+            let named = error.kind() == ErrorKind::MissingRequiredArgument;
+            assert!(named || !error.use_stderr(), "{text}: {error}");
         }
         checked += 1;
     }

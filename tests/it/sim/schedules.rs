@@ -78,7 +78,7 @@ impl World {
         }
     }
 
-    fn command(&self, id: &SagaId, command: Command) -> NewSaga {
+    pub fn command(&self, id: &SagaId, command: Command) -> NewSaga {
         NewSaga {
             id: id.clone(),
             wallet: Self::wallet(),
