@@ -41,8 +41,8 @@ impl Default for Tuning {
             lease_ttl: Duration::from_secs(15),
             backoff_first: Duration::from_millis(250),
             backoff_max: Duration::from_secs(300),
-            // Twice what a restore leaves out behind the last counter that it finds, so that a store
-            // from before that restore is recognised too; one request.
+            // Twice what a restore leaves out behind the last counter that it finds, so that a
+            // store from before that restore is recognised too; one request.
             probe_ahead: 128,
             critical_retry: Duration::from_secs(5),
         }

@@ -27,7 +27,7 @@ pub struct World {
     pub books: Arc<Mutex<Books>>,
     pub clock: SimClock,
     pub saga: SagaId,
-    funded: Amount,
+    pub funded: Amount,
 }
 
 type SimDriver = Driver<SimStore, SimMint, SimClock>;
