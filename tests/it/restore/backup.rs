@@ -19,7 +19,7 @@ async fn aged() -> Scene {
 
 /// Guards the whole way: COUNTERS_BEHIND before anything is posted, repaired by
 /// `restore --counters` and `wallet reconcile`, conservation exact, no counter used again.
-/// Seen red with `probe_ahead: 0`: the melt is posted, and the mint refuses its blanks.
+/// Seen red with `probe_ahead: 0`: the pre-flight check corrects a coin, and nobody learns more.
 #[tokio::test]
 async fn an_old_backup_is_recognised_and_repaired() {
     let scene = aged().await;
@@ -79,6 +79,7 @@ async fn a_full_restore_repairs_an_old_backup_too() {
 }
 
 /// Guards a new store under an old seed: its counters would begin at 0 again.
+/// Seen red with `probe_ahead: 0`: the funding is paid, and the mint refuses its outputs.
 #[tokio::test]
 async fn an_empty_store_under_a_used_seed_takes_no_counter() {
     let scene = scene().await;

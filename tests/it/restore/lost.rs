@@ -69,8 +69,7 @@ fn comes_back(scene: &Scene, other: &View<'_>) {
     assert_eq!(doctor["healthy"], true, "{doctor}");
 }
 
-/// Seen red with `raise_counters` left out and no look ahead: the last melt is refused, because
-/// its blanks are signed already.
+/// Seen red with `raise_counters` left out.
 #[cfg(feature = "failpoints")]
 #[tokio::test]
 async fn a_lost_file_comes_back_from_the_seed() {
