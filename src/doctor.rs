@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::driver::Driver;
-use crate::ports::{Clock, Head, Mint, Store, StoreError, Wallet};
+use crate::ports::{Bus, BusError, Clock, Head, Mint, Store, StoreError, Stream, Wallet};
 use crate::saga::code::Code;
 use crate::saga::ids::{SagaId, WalletId};
 use crate::saga::proofs::ProofState;
@@ -33,9 +33,6 @@ const NEEDED: [u32; 3] = [4, 5, 7];
 
 /// Without these change, lost answers or funding quotes are not as safe as they could be.
 const WANTED: [u32; 3] = [8, 9, 20];
-
-/// Heads read at a time.
-const PAGE: u32 = 500;
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -282,29 +279,54 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     }
 
     async fn examine_outbox(&self) -> Result<Line, StoreError> {
-        let rows = self.store.outbox(None, PAGE).await?;
-        let Some(first) = rows.first() else {
-            return Ok(Line::ok("outbox", "empty"));
-        };
-        let many = if rows.len() < PAGE as usize {
-            ""
-        } else {
-            " or more"
-        };
-        let at = serde_json::from_str::<serde_json::Value>(&first.body).ok();
-        let at = at.and_then(|body| body.get("at")?.as_str()?.parse::<DateTime<Utc>>().ok());
-        let age = at.map_or(TimeDelta::zero(), |at| self.clock.now() - at);
+        let depth = self.store.outbox_depth().await?;
+        let age = depth.oldest.map_or(TimeDelta::zero(), |at| depth.now - at);
         let found = format!(
-            "{}{many} event(s) to publish, the first {} min old",
-            rows.len(),
-            age.num_minutes()
+            "{} event(s) to publish, {} parked",
+            depth.rows, depth.parked
         );
+        if depth.parked > 0 {
+            let advice = "the bus never takes these: see why with meltd relay status";
+            return Ok(Line::not_ok(Grade::Bad, "outbox", found, advice));
+        }
         if age > OUTBOX_OLD {
+            let found = format!("{found}, the first {} min old", age.num_minutes());
             let advice = "where a bus is used, its relay does not keep up: check that it runs";
             return Ok(Line::not_ok(Grade::Warning, "outbox", found, advice));
         }
         Ok(Line::ok("outbox", found))
     }
+}
+
+/// Whether every stream is there and as it must be. Nothing is made.
+pub async fn examine_bus<B: Bus>(bus: &B) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for stream in Stream::ALL {
+        let what = format!("stream {}", stream.name());
+        lines.push(match bus.facts(stream).await {
+            Ok(None) => {
+                let advice = "meltd serve makes it at its start";
+                Line::not_ok(Grade::Warning, what, "not there", advice)
+            }
+            // It is there, so preparing it only compares.
+            Ok(Some(facts)) => match bus.prepare(&[stream]).await {
+                Ok(()) => Line::ok(what, format!("{} message(s)", facts.messages)),
+                Err(why) => bad_bus(what, &why),
+            },
+            Err(why) => bad_bus(what, &why),
+        });
+    }
+    lines
+}
+
+/// The line of a bus that cannot be reached.
+pub fn bus_is_away(why: &BusError) -> Line {
+    bad_bus("bus".to_owned(), why)
+}
+
+fn bad_bus(what: String, why: &BusError) -> Line {
+    let advice = "check MELTD_BUS, the server, and the permissions of its user";
+    Line::not_ok(Grade::Bad, what, why.to_string(), advice)
 }
 
 /// The store's clock against this one, which was read before and after it.

@@ -25,9 +25,13 @@
 //! |---|---|
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
-//! | [`driver`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
-//! | [`reconcile`], [`restore`], [`doctor`] | `saga`, `ports` |
-//! | [`store`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
+//! | [`wire`] | `saga`, `ports` |
+//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports`, `wire` |
+//! | [`reconcile`], [`restore`], [`doctor`] | the same |
+//! | [`queue`], [`relay`] | the same, over the bus |
+//! | [`store`], [`bus`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
+//! | [`api`] | `saga`, `ports`, the loops |
+//! | [`serve`] | `saga`, `ports`, the loops, `api` |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
 
@@ -37,14 +41,32 @@ pub mod saga;
 /// What the loops need from outside: a store, mints, a clock.
 pub mod ports;
 
+/// The public shapes on the bus: commands, replies, dead letters.
+pub mod wire;
+
 /// From a request to an adopted saga, or a refusal that leaves nothing behind.
 pub mod intake;
 
 /// The one loop, and when something becomes durable.
 pub mod driver;
 
+/// The sagas that this process drives at once, and how it stops.
+pub mod pool;
+
 /// The input and output of one step.
 pub mod perform;
+
+/// Publishes what is in the outbox, and publishes it again when the stream has lost it.
+pub mod relay;
+
+/// Commands from the queue.
+pub mod queue;
+
+/// Whether this process can do its work now.
+pub mod readiness;
+
+/// `meltd serve`: the roles of a process, and how they end together.
+pub mod serve;
 
 /// Finds what was left unfinished, and drives it with the same loop.
 pub mod recovery;
@@ -64,8 +86,20 @@ pub mod audit;
 /// Where sagas and coins are kept: SQLite and MongoDB.
 pub mod store;
 
+/// The way to producers and audit consumers: NATS JetStream, or streams in this process.
+pub mod bus;
+
 /// The way to mints; and, for tests and the demo, a whole mint.
 pub mod mint;
+
+/// What a wallet holds.
+pub mod balance;
+
+/// The HTTP API.
+pub mod api;
+
+/// What an operator watches.
+pub mod metrics;
 
 /// The command line.
 pub mod cli;

@@ -6,17 +6,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use meltd::bus::memory::MemoryBus;
+use meltd::bus::nats::NatsBus;
 use meltd::cli::args::{Cli, Command};
+use meltd::cli::dlq::DlqArgs;
+use meltd::cli::doctor::DoctorArgs;
 use meltd::cli::exit::{Exit, Failure};
 use meltd::cli::output::Out;
+use meltd::cli::serve::ServeArgs;
 use meltd::cli::{self, Act, LOOK_AGAIN};
 use meltd::clock::SystemClock;
-use meltd::config::{self, Config, LogFormat, StoreAddress};
-use meltd::driver::Driver;
+use meltd::config::{self, BusAddress, Config, LogFormat, StoreAddress};
+use meltd::doctor::{self, Line};
+use meltd::driver::{Driver, Tuning};
+use meltd::intake::Caps;
 use meltd::mint::cdk::{CdkMint, Timeouts};
 use meltd::mint::keychain::Keychain;
-use meltd::ports::Store;
+use meltd::ports::{Access, Outbox, Store};
 use meltd::saga::code::Code;
+use meltd::serve::Settings;
+use meltd::serve::signals::Signals;
 use meltd::store::mongo::MongoStore;
 use meltd::store::sqlite::SqliteStore;
 use tracing_subscriber::EnvFilter;
@@ -86,6 +95,12 @@ async fn on_store(cli: Cli, out: Out) -> Result<Exit, Failure> {
     if let Command::Demo(args) = command {
         return demo(config, args, out).await;
     }
+    if let Command::Serve(args) = command {
+        return serve(config, *args).await;
+    }
+    if let Command::Dlq(args) = command {
+        return dlq(*args, out).await;
+    }
     let address = config.store_address()?;
     match &address {
         StoreAddress::Sqlite(file) => {
@@ -100,7 +115,7 @@ async fn on_store(cli: Cli, out: Out) -> Result<Exit, Failure> {
     }
 }
 
-async fn with_store<S: Store>(
+async fn with_store<S: Store + Access>(
     store: S,
     config: &Config,
     address: &StoreAddress,
@@ -116,9 +131,92 @@ async fn with_store<S: Store>(
         out,
         unit: config.unit.clone(),
     };
-    Ok(act.run(command).await)
+    match command {
+        Command::Doctor(args) => {
+            let bus = examine_bus(&args).await?;
+            Ok(cli::doctor::doctor(&act, &args, bus).await)
+        }
+        command => Ok(act.run(command).await),
+    }
 }
 
+/// Nothing to say where no bus is named, and of one that lives in a process.
+async fn examine_bus(args: &DoctorArgs) -> Result<Vec<Line>, Failure> {
+    match args.bus.address()? {
+        Some(BusAddress::Nats(options)) => Ok(match NatsBus::connect(&options).await {
+            Ok(bus) => doctor::examine_bus(&bus).await,
+            Err(why) => vec![doctor::bus_is_away(&why)],
+        }),
+        Some(BusAddress::Memory) | None => Ok(Vec::new()),
+    }
+}
+
+async fn dlq(args: DlqArgs, out: Out) -> Result<Exit, Failure> {
+    match args.bus.address()? {
+        Some(BusAddress::Nats(options)) => {
+            let bus = NatsBus::connect(&options).await?;
+            Ok(cli::dlq::dlq(&bus, args.command, out).await)
+        }
+        // Those of a bus in a process end with it.
+        Some(BusAddress::Memory) | None => {
+            let why = "name the server that keeps the dead letters: --bus nats://… (MELTD_BUS)";
+            Err(Failure::new(Code::BusInvalid, why))
+        }
+    }
+}
+
+/// Serves on the store and the bus that are named; neither has a default, because what serves
+/// others is set up on purpose.
+async fn serve(config: Config, args: ServeArgs) -> Result<Exit, Failure> {
+    let settings = args.settings(&config.unit)?;
+    let bus = args.bus.address()?.ok_or_else(|| {
+        let why = "serve wants its bus named: set --bus (MELTD_BUS)";
+        Failure::new(Code::BusInvalid, why)
+    })?;
+    if config.store.is_none() {
+        let why = "serve wants its store named: set --store (MELTD_STORE)";
+        return Err(Failure::new(Code::StoreInvalid, why));
+    }
+    let caps = args.limits.caps();
+    let address = config.store_address()?;
+    match &address {
+        StoreAddress::Sqlite(file) => {
+            config::make_folder_of(file)?;
+            let store = SqliteStore::open(file)?;
+            serve_on(store, &config, &address, caps, &bus, settings).await
+        }
+        StoreAddress::Mongo(uri) => {
+            let store = MongoStore::connect(uri).await?;
+            serve_on(store, &config, &address, caps, &bus, settings).await
+        }
+    }
+}
+
+async fn serve_on<S: Store + Outbox + Access>(
+    store: S,
+    config: &Config,
+    address: &StoreAddress,
+    caps: Caps,
+    bus: &BusAddress,
+    settings: Settings,
+) -> Result<Exit, Failure> {
+    let signals = Signals::listen()
+        .map_err(|why| Failure::new(Code::ConfigInvalid, format!("no signals: {why}")))?;
+    let (urls, _mint) = mint_urls(config, address).await?;
+    let mut driver = driver(store, config, address, &urls).await?;
+    driver.tuning.backoff_max = Tuning::default().backoff_max;
+    driver.tuning.caps = caps;
+    match bus {
+        BusAddress::Memory => {
+            let bus = MemoryBus::new();
+            cli::serve::serve(driver, bus, settings, signals).await
+        }
+        BusAddress::Nats(options) => {
+            let bus = NatsBus::connect(options).await?;
+            cli::serve::serve(driver, bus, settings, signals).await
+        }
+    }
+}
 /// The name under which a store keeps the fingerprint of its seed.
 const SEED_STAMP: &str = "seed";
 

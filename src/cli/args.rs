@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::dlq::DlqArgs;
 use super::doctor::DoctorArgs;
 use super::exit;
 use super::reconcile::ReconcileArgs;
 use super::restore::RestoreArgs;
+use super::serve::ServeArgs;
+use super::token::TokenCommand;
 use super::values::{KindArg, PolicyArg, StatusArg, duration};
-use crate::config::Config;
+use crate::config::{Config, LimitArgs};
 use crate::saga::ids::Amount;
 
 /// Pays Lightning invoices out of Cashu ecash, and never loses, strands or doubles a sat.
@@ -31,6 +34,8 @@ pub struct Cli {
 pub enum Command {
     /// Show the whole thing on a mint inside this process, with a crash and its recovery
     Demo(DemoArgs),
+    /// Serve: take commands from the queue and finish what was left unfinished
+    Serve(Box<ServeArgs>),
     /// Pay a Lightning invoice
     Melt(MeltArgs),
     /// Fund a wallet: prints an invoice, waits until it is paid, and takes the ecash
@@ -48,6 +53,11 @@ pub enum Command {
     /// Prove that the store agrees with its own history
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The tokens of services that call the HTTP API
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Look at commands that were put aside, send them again, or drop them
+    Dlq(Box<DlqArgs>),
     /// Finish what a crash or a slow mint has left unfinished
     Recover(RecoverArgs),
     /// Find coins again from the seed file, the mint and the owners' npubs alone
@@ -97,6 +107,9 @@ pub struct MeltArgs {
     /// One of the configured mints [default: the first]
     #[arg(long, value_name = "URL")]
     pub mint: Option<String>,
+    /// What anybody may move.
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// `meltd mint`

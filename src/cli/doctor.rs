@@ -7,6 +7,7 @@ use super::exit::{Exit, Failure, inside};
 use super::output::{Answer, table};
 use super::progress::Waiting;
 use super::reconcile::not_finished;
+use crate::config::BusConfig;
 use crate::doctor::{Grade, Line};
 use crate::ports::{Clock, Mint, Store};
 use crate::saga::code::Code;
@@ -19,6 +20,9 @@ pub struct DoctorArgs {
     // 200: some seconds; each takes a request or two.
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub wallets: usize,
+    /// Where the bus is, if one is used.
+    #[command(flatten)]
+    pub bus: BusConfig,
 }
 
 /// What was found.
@@ -32,9 +36,18 @@ pub struct DoctorAnswer {
 
 /// Looks at everything. That it got this far means: the store could be opened, and the seed file
 /// is the one that the store was first used with.
-pub(super) async fn doctor<S: Store, M: Mint, C: Clock>(
+pub async fn doctor<S: Store, M: Mint, C: Clock>(
     act: &Act<S, M, C>,
-    args: DoctorArgs,
+    args: &DoctorArgs,
+    bus: Vec<Line>,
+) -> Exit {
+    act.out.end(examine(act, args, bus).await)
+}
+
+async fn examine<S: Store, M: Mint, C: Clock>(
+    act: &Act<S, M, C>,
+    args: &DoctorArgs,
+    bus: Vec<Line>,
 ) -> Result<DoctorAnswer, Failure> {
     let waiting = Waiting::new(act.out);
     let examined = waiting
@@ -46,6 +59,7 @@ pub(super) async fn doctor<S: Store, M: Mint, C: Clock>(
     let seed = "mode 0600, and the one that this store was first used with";
     let mut checks = vec![Line::ok("seed file", seed)];
     checks.extend(examined);
+    checks.extend(bus);
     let bad = checks
         .iter()
         .filter(|line| line.grade == Grade::Bad)

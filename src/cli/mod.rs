@@ -7,9 +7,12 @@
 //! | `exit.rs` | exit codes and errors: the one place that maps codes to numbers |
 //! | `output.rs`, `progress.rs` | answers as text or JSON; waiting with somebody watching |
 //! | `follow.rs` | an adopted saga, followed to its answer |
+//! | `serve.rs` | the process that serves |
+//! | `dlq.rs` | commands that were put aside |
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
 //! | `reconcile.rs`, `restore.rs`, `doctor.rs` | what holds the store against the mint |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
+//! | `token.rs` | the tokens of services |
 //! | `demo/` | the tour on a mint in this process |
 
 pub mod args;
@@ -17,6 +20,7 @@ mod audit;
 mod balance;
 #[cfg(feature = "embedded-mint")]
 pub mod demo;
+pub mod dlq;
 pub mod doctor;
 pub mod exit;
 mod facts;
@@ -29,21 +33,24 @@ mod reconcile;
 mod recover;
 mod restore;
 mod sagas;
+pub mod serve;
 mod show;
 mod timeline;
+pub mod token;
 mod values;
 
 use std::time::Duration;
 
 use crate::driver::Driver;
 use crate::intake::{Origin, Target};
-use crate::ports::{Clock, Mint, Store};
+use crate::ports::{Access, Clock, Mint, Store};
 use crate::saga::code::Code;
 use crate::saga::ids::Producer;
 use crate::saga::step::Trouble;
 use args::{Command, SagaCommand};
 use exit::{Exit, Failure};
 use output::Out;
+use token::TokenCommand;
 
 /// The scope of command ids and intents that are given on the command line.
 const PRODUCER: &str = "cli";
@@ -97,13 +104,14 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
         timeout: Duration,
     ) -> Origin {
         Origin {
-            producer: Producer::new(PRODUCER),
             command_id,
             intent_key,
-            timeout,
+            ..Origin::new(Producer::new(PRODUCER), timeout)
         }
     }
+}
 
+impl<S: Store + Access, M: Mint, C: Clock> Act<S, M, C> {
     /// Does a command that may ask a mint. Those that only look are left to [`look`].
     pub async fn run(&self, command: Command) -> Exit {
         let out = self.out;
@@ -117,26 +125,34 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
                 out.end(reconcile::reconcile(self, args).await)
             }
             Command::Restore(args) => out.end(restore::restore(self, args).await),
-            Command::Doctor(args) => out.end(doctor::doctor(self, args).await),
             looking @ (Command::Demo(_)
+            | Command::Doctor(_)
+            | Command::Serve(_)
+            | Command::Dlq(_)
             | Command::Balance(_)
             | Command::Wallet(args::WalletCommand::List)
             | Command::Saga(_)
+            | Command::Token(_)
             | Command::Audit(_)) => look(&*self.driver.store, looking, out).await,
         }
     }
 }
 
 /// Does a command that only reads the store.
-pub async fn look<S: Store>(store: &S, command: Command, out: Out) -> Exit {
+pub async fn look<S: Store + Access>(store: &S, command: Command, out: Out) -> Exit {
     match command {
         Command::Balance(args) => out.end(balance::balance(store, &args.npub).await),
         Command::Wallet(args::WalletCommand::List) => out.end(balance::wallets(store).await),
         Command::Saga(SagaCommand::List(args)) => out.end(sagas::list(store, args).await),
         Command::Saga(SagaCommand::Show(args)) => out.end(show::show(store, &args.id).await),
         Command::Saga(SagaCommand::Verify(args)) => out.end(show::verify(store, &args.id).await),
+        Command::Token(TokenCommand::Create(args)) => out.end(token::create(store, args).await),
+        Command::Token(TokenCommand::List) => out.end(token::list(store).await),
+        Command::Token(TokenCommand::Revoke(args)) => out.end(token::revoke(store, args).await),
         Command::Audit(args::AuditCommand::Verify) => out.end(audit::verify(store).await),
         Command::Demo(_)
+        | Command::Serve(_)
+        | Command::Dlq(_)
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
@@ -158,9 +174,12 @@ pub fn acts(command: &Command) -> bool {
         | Command::Doctor(_)
         | Command::Wallet(args::WalletCommand::Reconcile(_)) => true,
         Command::Demo(_)
+        | Command::Serve(_)
+        | Command::Dlq(_)
         | Command::Balance(_)
         | Command::Wallet(args::WalletCommand::List)
         | Command::Saga(_)
+        | Command::Token(_)
         | Command::Audit(_) => false,
     }
 }

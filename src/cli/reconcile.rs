@@ -179,7 +179,7 @@ impl Answer for ReconcileAnswer {
             }
             let rows = look.differences.iter().map(|d| {
                 let y: String = d.y.as_str().chars().take(16).collect();
-                let severity = format!("{:?}", d.severity).to_uppercase();
+                let severity = d.severity.as_str().to_owned();
                 let name = d.discrepancy.as_str().to_owned();
                 vec![name, severity, d.amount.to_string(), format!("{y}..")]
             });

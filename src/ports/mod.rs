@@ -1,20 +1,28 @@
-//! What the loops need from outside: [`Store`], [`Mint`], [`Bus`] and [`Clock`]. Native `async fn`
-//! with generics; `main` chooses the adapters. Errors are small enums named by what the caller does
-//! next.
+//! What the loops need from outside: [`Store`], [`Access`], [`Mint`], [`Bus`] and [`Clock`]. Native
+//! `async fn` with generics; `main` chooses the adapters. Errors are small enums named by what the
+//! caller does next.
 
+mod access;
 mod bus;
 mod mint;
+mod outbox;
 mod store;
+/// Subjects: which are well formed, and which pattern takes which.
+pub mod subject;
 
 use chrono::{DateTime, Utc};
 
+pub use access::{Access, ApiToken, Scope, Wallets};
 pub use bus::{
     ALERTS, Begin, Bus, BusError, Delivery, Message, Published, Stored, Stream, StreamFacts, header,
 };
 pub use mint::{About, Invoice, Keyset, Mint, OpenedToken, SwapInputs};
+pub use outbox::{
+    Again, Checkpoint, Holder, Link, Mark, Outbox, OutboxDepth, OutboxReply, OutboxRow, Refilled,
+};
 pub use store::{
-    Adopted, Append, Head, HeadAfter, HeadFilter, Health, Lease, Loaded, NewSaga, OutboxReply,
-    OutboxRow, ProofRow, Store, StoreError, Wallet,
+    Adopted, Append, Head, HeadAfter, HeadFilter, Health, Lease, Loaded, NewSaga, ProofRow, Store,
+    StoreError, Wallet,
 };
 
 /// The time, as a value that tests can move. UTC, milliseconds.

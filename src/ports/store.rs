@@ -13,6 +13,8 @@ use crate::saga::ids::{Coin, KeysetId, Producer, SagaId, Seq, Signature, WalletI
 use crate::saga::proofs::{ProofState, ProofWrite, Token};
 use crate::saga::state::Status;
 
+use super::{Outbox, OutboxReply};
+
 /// One (npub, mint, unit). The id is opaque: it is what events and metrics may name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Wallet {
@@ -168,26 +170,6 @@ pub struct ProofRow {
     pub spent_at: Option<DateTime<Utc>>,
 }
 
-/// An answer that is to be published with the events that it tells of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutboxReply {
-    /// Under `melt.reply.<producer>.`.
-    pub subject: String,
-    /// The exact body.
-    pub body: String,
-}
-
-/// A published-to-be event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutboxRow {
-    /// `<saga>:<seq, 6 digits>`.
-    pub id: String,
-    /// `melt.events.<event type>`.
-    pub subject: String,
-    /// The exact body.
-    pub body: String,
-}
-
 /// Which sagas to list.
 #[derive(Clone, Debug, Default)]
 pub struct HeadFilter {
@@ -197,8 +179,12 @@ pub struct HeadFilter {
     pub kind: Option<Kind>,
     /// Only this wallet.
     pub wallet: Option<WalletId>,
-    /// Only ids after this one (ids sort by time).
+    /// Only ids beyond this one in the order of the list (ids sort by time).
     pub after: Option<SagaId>,
+    /// Only heads that changed at or after this moment, by the store's clock.
+    pub changed_since: Option<DateTime<Utc>>,
+    /// From the newest to the oldest, instead of from the oldest on.
+    pub newest_first: bool,
     /// At most this many.
     pub limit: u32,
 }
@@ -240,7 +226,7 @@ pub enum StoreError {
 }
 
 /// The record of everything. `append` is the only write path to sagas and proofs.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Outbox {
     /// The wallet of (npub, mint, unit), created on first sight.
     fn wallet(
         &self,
@@ -263,6 +249,11 @@ pub trait Store: Send + Sync + 'static {
         owner: &str,
         ttl: Duration,
     ) -> impl Future<Output = Result<Adopted, StoreError>> + Send;
+
+    /// What [`Store::adopt`] would answer to a repeat or a conflict, without inserting anything:
+    /// the head that holds one of the unique keys, or the refusal. `None` = it is new.
+    fn known(&self, new: &NewSaga)
+    -> impl Future<Output = Result<Option<Head>, StoreError>> + Send;
 
     /// A head and its log.
     fn load(
@@ -301,7 +292,7 @@ pub trait Store: Send + Sync + 'static {
     /// Sagas that are active, owing or parked, due and unleased, oldest due first.
     fn due(&self, limit: u32) -> impl Future<Output = Result<Vec<SagaId>, StoreError>> + Send;
 
-    /// Heads in id order.
+    /// Heads in id order, or in the reverse of it.
     fn heads(
         &self,
         filter: HeadFilter,
@@ -344,16 +335,6 @@ pub trait Store: Send + Sync + 'static {
         &self,
         wallet: &WalletId,
     ) -> impl Future<Output = Result<Vec<(KeysetId, u32)>, StoreError>> + Send;
-
-    /// The first outbox rows in id order, after `after`.
-    fn outbox(
-        &self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> impl Future<Output = Result<Vec<OutboxRow>, StoreError>> + Send;
-
-    /// Deletes published outbox rows.
-    fn outbox_delete(&self, ids: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Writes a fact about the whole store once, for ever, and returns what stands there: the value
     /// given, or the one of whoever was first.

@@ -1,17 +1,17 @@
 //! The background job: each wallet every so often, spread over the time, and gentle on the mints.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{Report, Scope, Stopped};
 use crate::driver::Driver;
+use crate::metrics::{CodeLabel, DiscrepancyLabel, metrics};
 use crate::ports::{Clock, Mint, Store, Wallet};
-use crate::saga::code::{Code, Discrepancy, Severity};
+use crate::saga::code::Code;
 
 /// How often, and how gently.
 #[derive(Clone, Copy, Debug)]
@@ -22,88 +22,42 @@ pub struct Rounds {
     pub window: Duration,
     /// Between two requests to a mint.
     pub pause: Duration,
+    /// How long the turn stays with a process that died.
+    pub lease_ttl: Duration,
 }
+
+/// The name of the lease.
+const LEASE: &str = "reconcile";
 
 impl Default for Rounds {
     fn default() -> Self {
         // Twice a day: what differs is found at the next melt anyway, by its pre-flight check.
         // A week: no request is on its way for longer, and a saga is seen some ten times.
         // Five requests a second: under the limits of the mints that have one.
+        // A minute and a half: nobody waits for this, and a write every half minute is nothing.
         Rounds {
             every: Duration::from_secs(12 * 3600),
             window: Duration::from_secs(7 * 24 * 3600),
             pause: Duration::from_millis(200),
+            lease_ttl: Duration::from_secs(90),
         }
     }
 }
 
-/// What the job has found since the process began, for metrics.
-#[derive(Debug, Default)]
-pub struct Tally(Mutex<Counts>);
-
-#[derive(Clone, Debug, Default)]
-struct Counts {
-    found: HashMap<Discrepancy, u64>,
-    wallets: u64,
-    behind: u64,
-    failed: u64,
-}
-
-impl Tally {
-    /// How often each discrepancy was found, with its severity.
-    pub fn found(&self) -> Vec<(Discrepancy, Severity, u64)> {
-        let found = self.with(|counts| counts.found.clone());
-        let mut found: Vec<_> = found
-            .into_iter()
-            .map(|(what, n)| (what, what.severity(), n))
-            .collect();
-        found.sort_by_key(|(what, ..)| what.as_str());
-        found
-    }
-
-    /// Wallets looked at, wallets whose counters are behind, and wallets that could not be looked
-    /// at.
-    pub fn wallets(&self) -> (u64, u64, u64) {
-        self.with(|counts| (counts.wallets, counts.behind, counts.failed))
-    }
-
-    fn with<T>(&self, work: impl FnOnce(&mut Counts) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn note(&self, result: &Result<Report, Stopped>) {
-        self.with(|counts| match result {
-            Ok(report) => {
-                counts.wallets += 1;
-                counts.behind += u64::from(!report.look.behind.is_empty());
-                for difference in &report.look.differences {
-                    *counts.found.entry(difference.discrepancy).or_default() += 1;
-                }
-            }
-            Err(_) => counts.failed += 1,
-        });
-    }
-}
-
-/// Goes round until `stop` ends. A wallet that cannot be looked at is tried again in its next turn.
+/// Goes round until it is stopped, which it is between two wallets. Of all processes on a store one
+/// does so: the holder of a lease. A wallet that cannot be looked at is tried again in its next
+/// turn.
 pub async fn run<S: Store, M: Mint, C: Clock>(
     driver: &Driver<S, M, C>,
     rounds: Rounds,
-    tally: &Tally,
-    stop: impl Future<Output = ()>,
+    stop: CancellationToken,
 ) {
-    tokio::select! {
-        () = stop => {}
-        () = go_round(driver, rounds, tally) => {}
-    }
-}
-
-async fn go_round<S: Store, M: Mint, C: Clock>(
-    driver: &Driver<S, M, C>,
-    rounds: Rounds,
-    tally: &Tally,
-) {
-    loop {
+    let mut job = Job {
+        driver,
+        rounds,
+        epoch: None,
+    };
+    while !stop.is_cancelled() {
         let began = Instant::now();
         let wallets = match driver.store.wallets(None).await {
             Ok(wallets) => wallets,
@@ -113,13 +67,56 @@ async fn go_round<S: Store, M: Mint, C: Clock>(
             }
         };
         let share = u32::try_from(wallets.len()).unwrap_or(u32::MAX).max(1);
-        for (turn, wallet) in (0u32..).zip(&wallets) {
-            tokio::time::sleep_until(began + rounds.every / share * turn).await;
+        for (turn, wallet) in (1u32..).zip(&wallets) {
+            let at = began + (rounds.every / share).saturating_mul(turn);
+            if !job.is_ours_until(at, &stop).await {
+                break;
+            }
             let result = driver.reconcile(wallet, &scope(driver, rounds)).await;
-            tally.note(&result);
             tell(wallet, &result);
         }
-        tokio::time::sleep_until(began + rounds.every).await;
+        job.is_ours_until(began + rounds.every, &stop).await;
+    }
+    if let Some(epoch) = job.epoch {
+        // It ends by itself if it cannot be given back.
+        drop(driver.store.lease_end(LEASE, epoch).await);
+    }
+}
+
+struct Job<'a, S, M, C> {
+    driver: &'a Driver<S, M, C>,
+    rounds: Rounds,
+    epoch: Option<u64>,
+}
+
+impl<S: Store, M: Mint, C: Clock> Job<'_, S, M, C> {
+    /// Waits until then, keeping the lease. False: somebody else has it, or the process stops.
+    async fn is_ours_until(&mut self, at: Instant, stop: &CancellationToken) -> bool {
+        loop {
+            self.epoch = self.keep().await;
+            let step = self.rounds.lease_ttl / 3;
+            let next = at.min(Instant::now() + step);
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = tokio::time::sleep_until(next) => {}
+            }
+            if Instant::now() >= at {
+                self.epoch = self.keep().await;
+                return self.epoch.is_some();
+            }
+        }
+    }
+
+    async fn keep(&self) -> Option<u64> {
+        let (store, ttl) = (&self.driver.store, self.rounds.lease_ttl);
+        let kept = match self.epoch {
+            Some(epoch) => store
+                .lease_renew(LEASE, epoch, ttl)
+                .await
+                .map(|()| Some(epoch)),
+            None => store.lease_take(LEASE, &self.driver.owner, ttl).await,
+        };
+        kept.unwrap_or(None)
     }
 }
 
@@ -140,7 +137,18 @@ fn tell(wallet: &Wallet, result: &Result<Report, Stopped>) {
     };
     if let Some(range) = report.look.behind.first() {
         let code = Code::CountersBehind;
+        let label = CodeLabel {
+            code: code.as_str(),
+        };
+        metrics().criticals.get_or_create(&label).inc();
         error!(%wallet, keyset = %range.keyset, %code, "{}", code.advice());
+    }
+    for difference in &report.look.differences {
+        let label = DiscrepancyLabel {
+            discrepancy: difference.discrepancy.as_str(),
+            severity: difference.severity.as_str(),
+        };
+        metrics().discrepancies.get_or_create(&label).inc();
     }
     let differences = report.look.differences.len();
     if differences > 0 {

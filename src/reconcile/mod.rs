@@ -6,7 +6,7 @@ mod job;
 mod look;
 mod settle;
 
-pub use job::{Rounds, Tally, run};
+pub use job::{Rounds, run};
 pub use look::{Difference, Look, Scope};
 pub use settle::Settled;
 

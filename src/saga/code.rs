@@ -20,6 +20,18 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// The seeds' word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Low => "LOW",
+            Severity::Medium => "MEDIUM",
+            Severity::High => "HIGH",
+            Severity::Critical => "CRITICAL",
+        }
+    }
+}
+
 /// The seeds' audit level of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
@@ -73,6 +85,13 @@ codes! {
     InvoiceInUse = "INVOICE_IN_USE", Low, "Another command is paying, or has paid, this invoice: look at that melt, do not send a second one.";
     IntentInUse = "INTENT_IN_USE", Low, "A payment for the same intent is live or done: look at that melt before you pay again.";
     CommandIdReused = "COMMAND_ID_REUSED", Low, "This command id was used with other parameters: use a fresh id for a new command.";
+    CommandInvalid = "COMMAND_INVALID", Low, "The command does not have the shape of schemas/command.json: mend the producer; it can be replayed only if meltd was wrong.";
+    CommandTooLarge = "COMMAND_TOO_LARGE", Low, "The command is larger than any real one: mend the producer.";
+    ProducerUnknown = "PRODUCER_UNKNOWN", Medium, "No such producer is configured: add it to the file of MELTD_PRODUCERS, restart, then replay the command.";
+    ReplySubjectForeign = "REPLY_SUBJECT_FOREIGN", Medium, "Replies go only under melt.reply.<producer>.: name such a subject in Melt-Reply-To, or leave the header out.";
+    WalletNotAllowed = "WALLET_NOT_ALLOWED", Low, "This producer may not act on this wallet: use one of its own, or have its scope changed.";
+    AmountOverLimit = "AMOUNT_OVER_LIMIT", Low, "The amount is over the limit for one melt: pay less, or have the limit raised.";
+    UnresolvedOverLimit = "UNRESOLVED_OVER_LIMIT", Low, "Too much of this wallet's value is in melts that have not ended: try again when some have.";
     InsufficientBalance = "INSUFFICIENT_BALANCE", Low, "Fund the wallet with the missing amount, or pay a smaller invoice.";
     CoinsBusy = "COINS_BUSY", Low, "The wallet's coins are held by other melts: try again when they have ended.";
     FeeOverLimit = "FEE_OVER_LIMIT", Low, "The mint's fee reserve is over the limit given: raise the limit or use another mint.";
@@ -98,10 +117,27 @@ codes! {
     StoreUnusable = "STORE_UNUSABLE", High, "This is not a store that meltd can use: name another with MELTD_STORE, or restore it from a backup.";
     StoreNoReplicaSet = "STORE_NO_REPLICA_SET", High, "MongoDB must run as a replica set, because transactions need one: start it with --replSet and initiate it.";
     StoreInvalid = "STORE_INVALID", High, "MELTD_STORE must be sqlite:<file> or mongodb://….";
+    BusUnreachable = "BUS_UNREACHABLE", High, "The bus cannot be reached: check MELTD_BUS and that the server runs.";
+    BusUnusable = "BUS_UNUSABLE", High, "The bus is not as it must be, or refuses this user: the message says what to change on the server.";
+    BusInvalid = "BUS_INVALID", High, "MELTD_BUS must be memory, nats://… or tls://….";
+    ServeBroken = "SERVE_BROKEN", High, "A part of the process ended unexpectedly: its log says why; start it again.";
     SeedFileMode = "SEED_FILE_MODE", High, "The seed file can be read by others: chmod 600 it.";
     SeedFileInvalid = "SEED_FILE_INVALID", High, "The seed file must hold 128 hex digits and nothing else: restore it from your backup.";
     ConfigInvalid = "CONFIG_INVALID", Low, "An option has a value that cannot be used; the message says which.";
     NotFound = "NOT_FOUND", Low, "There is no such saga or wallet here: check the id.";
+    AuthRequired = "AUTH_REQUIRED", Low, "Sign the request as NIP-98 says, or send a bearer token in the Authorization header.";
+    AuthInvalid = "AUTH_INVALID", Low, "The signature or the token does not hold for this very request: sign it again, for this URL, method and body.";
+    AuthReplayed = "AUTH_REPLAYED", Low, "This signed request was used before: sign each request anew.";
+    Forbidden = "FORBIDDEN", Low, "The token does not allow this: use one with the scope that the route needs.";
+    RequestInvalid = "REQUEST_INVALID", Low, "The request is not what this route takes: compare it with /openapi.json.";
+    RequestTooLarge = "REQUEST_TOO_LARGE", Low, "The request is larger than the service takes: send less.";
+    RequestTooSlow = "REQUEST_TOO_SLOW", Low, "The request did not arrive in time: send it again, faster.";
+    RouteUnknown = "ROUTE_UNKNOWN", Low, "There is no such route or method here: see /openapi.json.";
+    RateLimited = "RATE_LIMITED", Low, "Too many requests: wait as long as Retry-After says.";
+    TooManyMelts = "TOO_MANY_MELTS", Low, "Too many melts are under way: send this one again when others have ended.";
+    DayLimit = "DAY_LIMIT", Low, "The wallet has melted as much as it may in 24 hours: wait, or ask the operator.";
+    NotReady = "NOT_READY", Medium, "The service cannot take requests now: try again shortly.";
+    Internal = "INTERNAL", High, "Something went wrong inside; give the support id to the operator.";
     NotFinished = "NOT_FINISHED", Medium, "It has not come to its end: it goes on by itself, and must not be started again.";
     ProofStateInconsistency = "PROOF_STATE_INCONSISTENCY", High, "The mint holds coins of this wallet as spent; they were corrected one by one: try again.";
     HighSeverityDiscrepancies = "HIGH_SEVERITY_DISCREPANCIES", High, "Coins chosen for this melt are spent at the mint; they were corrected: try again.";

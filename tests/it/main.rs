@@ -11,10 +11,17 @@
 )]
 
 #[macro_use]
+mod bus_contract;
+#[macro_use]
 mod store_contract;
+
+mod bus_memory;
+mod bus_nats;
+mod nats_server;
 
 #[cfg(feature = "embedded-mint")]
 mod crash;
+mod relay;
 mod saga_chain;
 mod saga_codes;
 mod saga_events;
@@ -38,12 +45,17 @@ mod store_sqlite;
 mod tidy;
 
 #[cfg(feature = "embedded-mint")]
+mod api;
+#[cfg(feature = "embedded-mint")]
 mod cli;
 #[cfg(feature = "embedded-mint")]
 mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
+mod metrics;
 mod mint_cdk;
 #[cfg(feature = "embedded-mint")]
 mod restore;
 #[cfg(feature = "embedded-mint")]
 mod secrets;
+#[cfg(feature = "embedded-mint")]
+mod serve;

@@ -4,14 +4,17 @@
 
 use meltd::ports::Store;
 
+pub(crate) mod access;
 pub(crate) mod adopt;
 pub(crate) mod append;
 pub(crate) mod build;
 pub(crate) mod crash;
 pub(crate) mod lease;
+pub(crate) mod outbox;
 pub(crate) mod proofs;
 pub(crate) mod query;
 pub(crate) mod race;
+pub(crate) mod relay;
 
 /// An empty store, and the way to open it.
 pub(crate) trait Fixture: Sized {
@@ -41,6 +44,7 @@ macro_rules! store_contract {
             an_invoice_is_claimed_over_all_wallets_and_producers,
             an_intent_is_claimed_within_its_producer,
             keys_are_looked_at_in_order,
+            known_is_what_adoption_would_answer,
             released_claims_are_free,
             kept_claims_are_permanent,
             concurrent_adopts_of_one_command_make_one_head,
@@ -90,6 +94,25 @@ macro_rules! store_contract {
             done_is_never_due,
             parked_and_owing_are_due,
         );
+        store_contract!(@group $fixture, outbox:
+            the_outbox_is_ordered_and_emptied,
+            a_reply_is_a_row_behind_its_record,
+            a_failed_append_leaves_no_row,
+            a_row_that_failed_waits_and_is_due_again,
+            a_parked_row_stays_until_it_is_let_go,
+            the_depth_counts_what_is_there,
+            rows_come_back_in_a_new_round,
+            only_sagas_that_changed_since_come_back,
+            whoever_waits_is_woken_by_an_append,
+        );
+        store_contract!(@group $fixture, relay:
+            the_mark_only_moves_forwards_by_settling,
+            a_new_stream_replaces_the_mark,
+            an_old_holder_neither_marks_nor_takes_away,
+            checkpoints_are_kept_and_forgotten,
+            a_named_lease_has_one_holder,
+            a_named_lease_ends_and_is_taken_with_the_next_epoch,
+        );
         store_contract!(@group $fixture, query:
             counters_are_ranges_without_gaps_of_their_own,
             counters_do_not_overflow,
@@ -98,9 +121,14 @@ macro_rules! store_contract {
             a_new_store_is_healthy,
             heads_are_filtered_and_paged,
             proofs_are_filtered_by_state,
-            the_outbox_is_ordered_and_emptied,
             unknown_sagas_are_none,
+            heads_are_listed_from_the_newest_and_by_their_change,
             the_dump_holds_everything,
+        );
+        store_contract!(@group $fixture, access:
+            a_token_is_found_by_its_hash,
+            a_token_is_revoked_once,
+            an_id_is_used_once,
         );
     };
     (@group $fixture:ty, $group:ident: $($case:ident,)*) => {

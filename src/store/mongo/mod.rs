@@ -7,13 +7,15 @@
 //! | `plan`, `commit`, `transact` | `append`: what to write, with whom, in one transaction |
 //! | `settle`, `verdict` | what to do when it did not go as planned, and what to answer |
 //! | `orphans` | the transactions that dead processes leave open |
-//! | `adopt`, `lease`, `wallets`, `query` | everything else, one write or one read each |
+//! | `access`, `adopt`, `lease`, `wallets`, `query` | everything else, one write or one read each |
 //! | `health` | how the server is, and facts that are written once |
+//! | `outbox`, `refill`, `relay`, `wake` | what is to be published, and how far that has come |
 //! | `fault` | driver errors in the caller's words |
 //!
 //! It never retries on the strength of an error's text, never reads the clock of this machine into
 //! a document, and never says `Ok` for a write that is not on a majority's journal.
 
+mod access;
 mod adopt;
 mod commit;
 mod connect;
@@ -22,24 +24,31 @@ mod health;
 mod indexes;
 mod lease;
 mod orphans;
+mod outbox;
 mod plan;
+mod publish;
 mod query;
+mod refill;
+mod relay;
 mod rows;
 mod schema;
 mod settle;
 mod transact;
 mod verdict;
+mod wake;
 mod wallets;
 
 use std::future::Future;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use mongodb::{Client, Collection, Database};
 
 use self::commit::Committers;
+use self::wake::Wake;
 use crate::ports::{
-    Adopted, Append, Head, HeadFilter, Health, Lease, Loaded, NewSaga, OutboxRow, ProofRow, Store,
-    StoreError, Wallet,
+    Access, Adopted, ApiToken, Append, Head, HeadFilter, Health, Lease, Loaded, NewSaga, ProofRow,
+    Store, StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -55,6 +64,7 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 pub struct MongoStore {
     db: Db,
     committers: Committers,
+    wake: Wake,
 }
 
 impl MongoStore {
@@ -70,12 +80,18 @@ impl MongoStore {
         let ready = db.clone();
         bounded(async move { schema::prepare(&ready).await }).await?;
         let committers = Committers::start(&db);
-        Ok(MongoStore { db, committers })
+        let wake = Wake::new(&db);
+        Ok(MongoStore {
+            db,
+            committers,
+            wake,
+        })
     }
 
     /// Finishes the appends that wait, then closes the connections. Calls after it fail.
     pub async fn shutdown(&self) {
         let work = async {
+            self.wake.stop().await;
             self.committers.stop().await;
             self.db.client.clone().shutdown().await;
         };
@@ -116,8 +132,20 @@ impl Db {
         self.database.collection(schema::META)
     }
 
+    fn leases<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::LEASES)
+    }
+
     fn wallets<T: Send + Sync>(&self) -> Collection<T> {
         self.database.collection(schema::WALLETS)
+    }
+
+    fn tokens<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::TOKENS)
+    }
+
+    fn used_ids<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::USED_IDS)
     }
 }
 
@@ -151,6 +179,10 @@ impl Store for MongoStore {
 
     async fn adopt(&self, new: NewSaga, owner: &str, ttl: Duration) -> Result<Adopted, StoreError> {
         bounded(adopt::adopt(self.db.clone(), new, owner.to_owned(), ttl)).await
+    }
+
+    async fn known(&self, new: &NewSaga) -> Result<Option<Head>, StoreError> {
+        bounded(adopt::known(self.db.clone(), new.clone())).await
     }
 
     async fn load(&self, saga: &SagaId) -> Result<Option<Loaded>, StoreError> {
@@ -256,20 +288,29 @@ impl Store for MongoStore {
         bounded(wallets::counters(self.db.clone(), wallet.clone())).await
     }
 
-    async fn outbox(&self, after: Option<&str>, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
-        bounded(query::outbox(
-            self.db.clone(),
-            after.map(str::to_owned),
-            limit,
-        ))
-        .await
-    }
-
-    async fn outbox_delete(&self, ids: &[String]) -> Result<(), StoreError> {
-        bounded(query::outbox_delete(self.db.clone(), ids.to_vec())).await
-    }
-
     async fn dump(&self) -> Result<Vec<String>, StoreError> {
         bounded(query::dump(self.db.clone())).await
+    }
+}
+
+impl Access for MongoStore {
+    async fn add_token(&self, token: ApiToken, hash: &str) -> Result<(), StoreError> {
+        bounded(access::add(self.db.clone(), token, hash.to_owned())).await
+    }
+
+    async fn token(&self, hash: &str) -> Result<Option<ApiToken>, StoreError> {
+        bounded(access::by_hash(self.db.clone(), hash.to_owned())).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<ApiToken>, StoreError> {
+        bounded(access::list(self.db.clone())).await
+    }
+
+    async fn revoke_token(&self, id: &str, at: DateTime<Utc>) -> Result<bool, StoreError> {
+        bounded(access::revoke(self.db.clone(), id.to_owned(), at)).await
+    }
+
+    async fn use_once(&self, id: &str, ttl: Duration) -> Result<bool, StoreError> {
+        bounded(access::use_once(self.db.clone(), id.to_owned(), ttl)).await
     }
 }

@@ -6,12 +6,17 @@
 //! SQLite's. Nothing here may decide anything about a saga: it stores what it is given, or says
 //! why not.
 
+mod access;
 mod append;
 mod fault;
 mod health;
+mod migrate;
+mod outbox;
 mod proofs;
+mod publish;
 mod query;
 mod reader;
+mod relay;
 mod rows;
 mod sagas;
 mod schema;
@@ -21,9 +26,12 @@ mod writer;
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+
 use crate::ports::{
-    Adopted, Append, Head, HeadFilter, Health, Lease, Loaded, NewSaga, OutboxRow, ProofRow, Store,
-    StoreError, Wallet,
+    Access, Adopted, ApiToken, Append, Head, HeadFilter, Health, Lease, Loaded, NewSaga, ProofRow,
+    Store, StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -36,6 +44,8 @@ use writer::Writer;
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    /// Told of every append, for the relay in this process.
+    appended: Notify,
 }
 
 impl SqliteStore {
@@ -50,6 +60,7 @@ impl SqliteStore {
         Ok(SqliteStore {
             writer: Writer::start(conn)?,
             readers: Readers::new(path),
+            appended: Notify::new(),
         })
     }
 }
@@ -81,6 +92,11 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn known(&self, new: &NewSaga) -> Result<Option<Head>, StoreError> {
+        let new = new.clone();
+        self.readers.run(move |conn| sagas::known(conn, &new)).await
+    }
+
     async fn load(&self, saga: &SagaId) -> Result<Option<Loaded>, StoreError> {
         let saga = saga.clone();
         self.readers.run(move |conn| query::load(conn, &saga)).await
@@ -89,7 +105,9 @@ impl Store for SqliteStore {
     async fn append(&self, append: Append) -> Result<(), StoreError> {
         self.writer
             .run(move |conn| append::append(conn, &append))
-            .await
+            .await?;
+        self.appended.notify_one();
+        Ok(())
     }
 
     async fn lease(
@@ -193,21 +211,41 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn outbox(&self, after: Option<&str>, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
-        let after = after.unwrap_or_default().to_owned();
-        self.readers
-            .run(move |conn| query::outbox(conn, &after, limit))
-            .await
-    }
-
-    async fn outbox_delete(&self, ids: &[String]) -> Result<(), StoreError> {
-        let ids = ids.to_vec();
-        self.writer
-            .run(move |conn| append::outbox_delete(conn, &ids))
-            .await
-    }
-
     async fn dump(&self) -> Result<Vec<String>, StoreError> {
         self.readers.run(query::dump).await
+    }
+}
+
+impl Access for SqliteStore {
+    async fn add_token(&self, token: ApiToken, hash: &str) -> Result<(), StoreError> {
+        let hash = hash.to_owned();
+        self.writer
+            .run(move |conn| access::add(conn, &token, &hash))
+            .await
+    }
+
+    async fn token(&self, hash: &str) -> Result<Option<ApiToken>, StoreError> {
+        let hash = hash.to_owned();
+        self.readers
+            .run(move |conn| access::by_hash(conn, &hash))
+            .await
+    }
+
+    async fn tokens(&self) -> Result<Vec<ApiToken>, StoreError> {
+        self.readers.run(access::list).await
+    }
+
+    async fn revoke_token(&self, id: &str, at: DateTime<Utc>) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.writer
+            .run(move |conn| access::revoke(conn, &id, at))
+            .await
+    }
+
+    async fn use_once(&self, id: &str, ttl: Duration) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.writer
+            .run(move |conn| access::use_once(conn, &id, ttl))
+            .await
     }
 }

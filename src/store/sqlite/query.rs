@@ -3,7 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Rows, ToSql, params};
 
-use crate::ports::{Head, HeadFilter, Loaded, OutboxRow, ProofRow, StoreError};
+use crate::ports::{Head, HeadFilter, Loaded, ProofRow, StoreError};
 use crate::saga::ids::{SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
 
@@ -38,12 +38,26 @@ pub(super) fn due(conn: &Connection, limit: u32) -> Result<Vec<SagaId>, StoreErr
 }
 
 pub(super) fn heads(conn: &Connection, filter: &HeadFilter) -> Result<Vec<Head>, StoreError> {
-    let mut conditions = vec!["s.id > :after"];
-    let after = filter.after.as_ref().map_or("", SagaId::as_str);
+    let mut conditions = Vec::new();
+    let after = filter.after.as_ref().map(SagaId::as_str);
+    let since = filter.changed_since.map(|at| at.timestamp_millis());
+    let (beyond, order) = if filter.newest_first {
+        ("s.id < :after", "DESC")
+    } else {
+        ("s.id > :after", "ASC")
+    };
     let statuses = list(filter.statuses.iter().map(|s| s.as_str()));
     let kind = filter.kind.map(|kind| kind.as_str());
     let wallet = filter.wallet.as_ref().map(WalletId::as_str);
-    let mut values: Vec<(&str, &dyn ToSql)> = vec![(":after", &after), (":limit", &filter.limit)];
+    let mut values: Vec<(&str, &dyn ToSql)> = vec![(":limit", &filter.limit)];
+    if after.is_some() {
+        conditions.push(beyond);
+        values.push((":after", &after));
+    }
+    if since.is_some() {
+        conditions.push("s.updated_at >= :since");
+        values.push((":since", &since));
+    }
     if !filter.statuses.is_empty() {
         conditions.push("s.status IN (SELECT value FROM json_each(:statuses))");
         values.push((":statuses", &statuses));
@@ -56,8 +70,9 @@ pub(super) fn heads(conn: &Connection, filter: &HeadFilter) -> Result<Vec<Head>,
         conditions.push("s.wallet = :wallet");
         values.push((":wallet", &wallet));
     }
+    conditions.push("TRUE");
     let conditions = conditions.join(" AND ");
-    let sql = format!("{HEAD} WHERE {conditions} ORDER BY s.id LIMIT :limit");
+    let sql = format!("{HEAD} WHERE {conditions} ORDER BY s.id {order} LIMIT :limit");
     let mut select = conn.prepare_cached(&sql)?;
     collect(select.query(values.as_slice())?, head_of)
 }
@@ -84,24 +99,6 @@ pub(super) fn proofs_by_y(conn: &Connection, ys: &[Y]) -> Result<Vec<ProofRow>, 
         "SELECT * FROM proofs WHERE y IN (SELECT value FROM json_each(?1)) ORDER BY y",
     )?;
     collect(select.query([ys])?, proof_of)
-}
-
-pub(super) fn outbox(
-    conn: &Connection,
-    after: &str,
-    limit: u32,
-) -> Result<Vec<OutboxRow>, StoreError> {
-    let mut select = conn.prepare_cached(
-        "SELECT o.id, e.name, e.body FROM outbox o CROSS JOIN saga_events e ON e.id = o.id
-         WHERE o.id > ?1 ORDER BY o.id LIMIT ?2",
-    )?;
-    collect(select.query(params![after, limit])?, |row| {
-        Ok(OutboxRow {
-            id: text(row, "id")?,
-            subject: format!("melt.events.{}", text(row, "name")?),
-            body: text(row, "body")?,
-        })
-    })
 }
 
 /// Every row of every table, as `table column=value …`.
@@ -139,11 +136,11 @@ fn shown(value: ValueRef<'_>) -> String {
 }
 
 /// A JSON array of words for `json_each`, so that one statement serves any number of them.
-fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
     serde_json::Value::from_iter(words).to_string()
 }
 
-fn collect<T>(
+pub(super) fn collect<T>(
     mut rows: Rows<'_>,
     read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {

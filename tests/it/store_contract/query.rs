@@ -1,8 +1,8 @@
-//! Reading: counters, lists, the outbox and the dump.
+//! Reading: counters, lists and the dump.
 
 use meltd::ports::{Head, HeadFilter, Store, StoreError};
 use meltd::saga::command::Kind;
-use meltd::saga::ids::{KeysetId, SagaId};
+use meltd::saga::ids::KeysetId;
 use meltd::saga::proofs::ProofState::{Pending, Reserved, Spent, Unspent};
 use meltd::saga::state::Status;
 
@@ -226,57 +226,6 @@ pub(crate) async fn proofs_are_filtered_by_state<F: Fixture>(f: &F) {
     assert!(store.proofs_by_y(&[]).await.unwrap().is_empty());
 }
 
-/// Invariant: the relay sees every event once, in order within its saga, until it deletes it;
-/// deleting leaves the log alone.
-pub(crate) async fn the_outbox_is_ordered_and_emptied<F: Fixture>(f: &F) {
-    let store = open(f).await;
-    let alice = wallet(&*store, "npub1alice").await;
-    let mut first = adopt(&*store, &melt(&alice)).await;
-    let mut second = adopt(&*store, &melt(&alice)).await;
-    second.write(&*store, Vec::new()).await.unwrap();
-    let many = first.append(11, Vec::new());
-    store.append(many.clone()).await.unwrap();
-    first.advance(&many);
-    second.write(&*store, Vec::new()).await.unwrap();
-
-    let id = |saga: &SagaId, seq: u32| format!("{saga}:{seq:06}");
-    let mut expected: Vec<String> = (1..=11).map(|seq| id(first.saga(), seq)).collect();
-    expected.extend((1..=2).map(|seq| id(second.saga(), seq)));
-    let rows = store.outbox(None, 100).await.unwrap();
-    assert_eq!(
-        rows.iter().map(|r| r.id.clone()).collect::<Vec<_>>(),
-        expected
-    );
-    for (row, record) in rows.iter().zip(&many.records) {
-        assert_eq!((&row.id, &row.body), (&record.id(), &record.body));
-    }
-    assert_eq!(store.outbox(None, 3).await.unwrap(), rows[..3]);
-    assert_eq!(
-        store.outbox(Some(&expected[2]), 4).await.unwrap(),
-        rows[3..7]
-    );
-    assert!(
-        store
-            .outbox(Some(&expected[12]), 4)
-            .await
-            .unwrap()
-            .is_empty()
-    );
-
-    store.outbox_delete(&[]).await.unwrap();
-    let gone = [
-        expected[0].clone(),
-        expected[12].clone(),
-        "unknown:000001".to_owned(),
-    ];
-    store.outbox_delete(&gone).await.unwrap();
-    assert_eq!(store.outbox(None, 100).await.unwrap(), rows[1..12]);
-    store.outbox_delete(&gone).await.unwrap();
-    store.outbox_delete(&expected).await.unwrap();
-    assert!(store.outbox(None, 100).await.unwrap().is_empty());
-    assert_eq!(super::append::verified(&*store, first.saga()).await, 11);
-}
-
 /// Invariant: what does not exist is not invented.
 pub(crate) async fn unknown_sagas_are_none<F: Fixture>(f: &F) {
     let store = open(f).await;
@@ -349,4 +298,43 @@ pub(crate) async fn the_dump_holds_everything<F: Fixture>(f: &F) {
     ] {
         assert!(all.contains(text), "the dump lacks {text}");
     }
+}
+
+/// Invariant: the newest come first on demand, in pages, and a change shows in the list of changes.
+pub(crate) async fn heads_are_listed_from_the_newest_and_by_their_change<F: Fixture>(f: &F) {
+    let store = open(f).await;
+    let alice = wallet(&*store, "npub1alice").await;
+    let mut leases = Vec::new();
+    for _ in 0..5 {
+        leases.push(adopt(&*store, &melt(&alice)).await);
+    }
+    let ids = |heads: Vec<Head>| heads.into_iter().map(|h| h.new.id).collect::<Vec<_>>();
+    let oldest = ids(store.heads(all()).await.unwrap());
+    let newest = HeadFilter {
+        newest_first: true,
+        limit: 3,
+        ..HeadFilter::default()
+    };
+    let mut pages = ids(store.heads(newest.clone()).await.unwrap());
+    assert_eq!(pages.len(), 3);
+    let after = pages.last().cloned();
+    pages.extend(ids(store
+        .heads(HeadFilter { after, ..newest })
+        .await
+        .unwrap()));
+    pages.reverse();
+    assert_eq!(pages, oldest);
+    let last = store.heads(all()).await.unwrap().pop().unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let since = HeadFilter {
+        changed_since: Some(last.updated_at + chrono::TimeDelta::milliseconds(1)),
+        ..all()
+    };
+    assert!(store.heads(since.clone()).await.unwrap().is_empty());
+    let first = &mut leases[0];
+    first.write(&*store, Vec::new()).await.unwrap();
+    assert_eq!(
+        ids(store.heads(since).await.unwrap()),
+        vec![oldest[0].clone()]
+    );
 }
