@@ -30,13 +30,15 @@ pub struct Audit {
 }
 
 /// A wallet's conservation:
-/// `minted + received = paid + fees + lost + written_off + owed + balance`.
+/// `minted + received + restored = paid + fees + lost + written_off + owed + balance`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Account {
     /// Value signed by the mint for mint quotes.
     pub minted: i128,
     /// Value taken in from tokens, before the swap's fee.
     pub received: i128,
+    /// Coins that were found at the mint from the seed, in no event before.
+    pub restored: i128,
     /// Value paid to payees.
     pub paid: i128,
     /// Lightning fees, input fees of melts and of swaps.
@@ -54,7 +56,7 @@ pub struct Account {
 impl Account {
     /// What is left over when it should be nothing.
     pub fn imbalance(&self) -> i128 {
-        self.minted + self.received
+        self.minted + self.received + self.restored
             - self.paid
             - self.fees
             - self.lost
@@ -178,6 +180,9 @@ impl Audit {
         }
         if let (Command::Receive(command), State::Settled) = (&saga.adoption.command, saga.state) {
             account.received += i128::from(command.amount);
+        }
+        if saga.kind() == Kind::Reconcile {
+            account.restored += gained;
         }
         if let (Some(committed), Some(sent)) = (&saga.committed, &saga.sent) {
             // The fees are what is left of the inputs, so that a mint that returned more than it

@@ -27,6 +27,7 @@
 //! | [`ports`] | `saga` |
 //! | [`wire`] | `saga`, `ports` |
 //! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | those three |
+//! | [`reconcile`], [`restore`], [`doctor`] | the same |
 //! | [`queue`], [`relay`] | the same, over the bus |
 //! | [`store`], [`bus`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
 //! | [`api`] | `saga`, `ports`, the loops |
@@ -69,6 +70,15 @@ pub mod serve;
 
 /// Finds what was left unfinished, and drives it with the same loop.
 pub mod recovery;
+
+/// Holds whole wallets against their mint, and corrects what differs.
+pub mod reconcile;
+
+/// Finds the coins of wallets again from the seed and the mint alone.
+pub mod restore;
+
+/// Looks at everything that meltd stands on, and says what to do.
+pub mod doctor;
 
 /// Proves that the store agrees with its own history, and that value is conserved.
 pub mod audit;

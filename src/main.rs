@@ -10,6 +10,7 @@ use meltd::bus::memory::MemoryBus;
 use meltd::bus::nats::NatsBus;
 use meltd::cli::args::{Cli, Command};
 use meltd::cli::dlq::DlqArgs;
+use meltd::cli::doctor::DoctorArgs;
 use meltd::cli::exit::{Exit, Failure};
 use meltd::cli::output::Out;
 use meltd::cli::relay::RelayArgs;
@@ -17,6 +18,7 @@ use meltd::cli::serve::ServeArgs;
 use meltd::cli::{self, Act, LOOK_AGAIN};
 use meltd::clock::SystemClock;
 use meltd::config::{self, BusAddress, Config, LogFormat, StoreAddress};
+use meltd::doctor::{self, Line};
 use meltd::driver::{Driver, Tuning};
 use meltd::intake::Caps;
 use meltd::mint::cdk::{CdkMint, Timeouts};
@@ -81,6 +83,15 @@ fn log_to_stderr(config: &Config) -> Result<(), Failure> {
 }
 
 async fn run(cli: Cli, out: Out) -> Result<Exit, Failure> {
+    let is_doctor = matches!(cli.command, Command::Doctor(_));
+    match on_store(cli, out).await {
+        // What keeps meltd from starting is what the doctor was asked for.
+        Err(failure) if is_doctor => Ok(out.end(Ok(cli::doctor::cannot_start(failure)))),
+        result => result,
+    }
+}
+
+async fn on_store(cli: Cli, out: Out) -> Result<Exit, Failure> {
     let Cli { config, command } = cli;
     if let Command::Demo(args) = command {
         return demo(config, args, out).await;
@@ -120,11 +131,28 @@ async fn with_store<S: Store + Access>(
     }
     let (urls, _mint) = mint_urls(config, address).await?;
     let act = Act {
-        driver: driver(store, config, address, &urls)?,
+        driver: driver(store, config, address, &urls).await?,
         out,
         unit: config.unit.clone(),
     };
-    Ok(act.run(command).await)
+    match command {
+        Command::Doctor(args) => {
+            let bus = examine_bus(&args).await?;
+            Ok(cli::doctor::doctor(&act, &args, bus).await)
+        }
+        command => Ok(act.run(command).await),
+    }
+}
+
+/// Nothing to say where no bus is named, and of one that lives in a process.
+async fn examine_bus(args: &DoctorArgs) -> Result<Vec<Line>, Failure> {
+    match args.bus.address()? {
+        Some(BusAddress::Nats(options)) => Ok(match NatsBus::connect(&options).await {
+            Ok(bus) => doctor::examine_bus(&bus).await,
+            Err(why) => vec![doctor::bus_is_away(&why)],
+        }),
+        Some(BusAddress::Memory) | None => Ok(Vec::new()),
+    }
 }
 
 async fn dlq(args: DlqArgs, out: Out) -> Result<Exit, Failure> {
@@ -179,7 +207,7 @@ async fn serve_on<S: Store + Outbox + Access>(
     let signals = Signals::listen()
         .map_err(|why| Failure::new(Code::ConfigInvalid, format!("no signals: {why}")))?;
     let (urls, _mint) = mint_urls(config, address).await?;
-    let mut driver = driver(store, config, address, &urls)?;
+    let mut driver = driver(store, config, address, &urls).await?;
     driver.tuning.backoff_max = Tuning::default().backoff_max;
     driver.tuning.caps = caps;
     match bus {
@@ -193,6 +221,8 @@ async fn serve_on<S: Store + Outbox + Access>(
         }
     }
 }
+/// The name under which a store keeps the fingerprint of its seed.
+const SEED_STAMP: &str = "seed";
 
 /// Looks at the relay of a store, and at the stream if the bus is named.
 async fn relay(config: Config, args: RelayArgs, out: Out) -> Result<Exit, Failure> {
@@ -214,7 +244,7 @@ async fn relay(config: Config, args: RelayArgs, out: Out) -> Result<Exit, Failur
 }
 
 /// The loop over these adapters, for a person who waits.
-fn driver<S: Store>(
+async fn driver<S: Store>(
     store: S,
     config: &Config,
     address: &StoreAddress,
@@ -224,6 +254,12 @@ fn driver<S: Store>(
     config::make_folder_of(&seed)?;
     let keychain =
         Keychain::load_or_create(&seed).map_err(|error| Failure::new(error.code, error.message))?;
+    let fingerprint = keychain.fingerprint();
+    if store.stamp(SEED_STAMP, &fingerprint).await? != fingerprint {
+        let (file, code) = (seed.display(), Code::SeedOther);
+        let message = format!("the seed file is {file}. {}", code.advice());
+        return Err(Failure::new(code, message));
+    }
     let post = Duration::from_millis(config.post_timeout_ms);
     let timeouts = Timeouts {
         ask: Duration::from_millis(config.ask_timeout_ms),
@@ -327,7 +363,7 @@ async fn demo(mut config: Config, args: cli::args::DemoArgs, out: Out) -> Result
     let address = StoreAddress::Sqlite(file.clone());
     let urls = vec![mint.url().to_string()];
     let act = Act {
-        driver: driver(SqliteStore::open(&file)?, &config, &address, &urls)?,
+        driver: driver(SqliteStore::open(&file)?, &config, &address, &urls).await?,
         out,
         unit: "sat".to_owned(),
     };

@@ -86,7 +86,7 @@ async fn melted<S: Store>(store: &S, npub: &str, since: DateTime<Utc>) -> Answer
             let counted = page.into_iter().filter(|head| may_be_paid(&head.state));
             melts.extend(counted.filter_map(|head| match head.new.command {
                 Command::Melt(melt) => Some(melt),
-                Command::Mint(_) | Command::Receive(_) => None,
+                Command::Mint(_) | Command::Receive(_) | Command::Reconcile(_) => None,
             }));
         }
     }

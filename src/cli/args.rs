@@ -6,8 +6,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::dlq::DlqArgs;
+use super::doctor::DoctorArgs;
 use super::exit;
+use super::reconcile::ReconcileArgs;
 use super::relay::RelayArgs;
+use super::restore::RestoreArgs;
 use super::serve::ServeArgs;
 use super::token::TokenCommand;
 use super::values::{KindArg, PolicyArg, StatusArg, duration};
@@ -42,7 +45,7 @@ pub enum Command {
     Receive(ReceiveArgs),
     /// What an owner has, per mint
     Balance(BalanceArgs),
-    /// Look at wallets
+    /// Look at wallets, and hold them against their mints
     #[command(subcommand)]
     Wallet(WalletCommand),
     /// Look at sagas: every melt, mint and receive is one
@@ -60,6 +63,10 @@ pub enum Command {
     Recover(RecoverArgs),
     /// Look at the publishing of events, publish again, let go on what was put aside
     Relay(Box<RelayArgs>),
+    /// Find coins again from the seed file, the mint and the owners' npubs alone
+    Restore(RestoreArgs),
+    /// Check everything that meltd stands on, and say what to do
+    Doctor(DoctorArgs),
 }
 
 /// `meltd demo`
@@ -156,6 +163,8 @@ pub struct BalanceArgs {
 pub enum WalletCommand {
     /// All wallets with their balances
     List,
+    /// Hold every coin against the mint, and correct what differs
+    Reconcile(ReconcileArgs),
 }
 
 /// `meltd saga …`

@@ -77,6 +77,7 @@ impl Exit {
                 | Code::BusUnusable
                 | Code::SeedFileMode
                 | Code::SeedFileInvalid
+                | Code::SeedOther
                 | Code::MintUnreachable
                 | Code::MintSlow
                 | Code::MintRateLimited

@@ -10,6 +10,7 @@
 //! | `serve.rs` | the process that serves |
 //! | `dlq.rs` | commands that were put aside |
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
+//! | `reconcile.rs`, `restore.rs`, `doctor.rs` | what holds the store against the mint |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
 //! | `token.rs` | the tokens of services |
 //! | `relay.rs` | publishing: how far it is, and publishing again |
@@ -21,6 +22,7 @@ mod balance;
 #[cfg(feature = "embedded-mint")]
 pub mod demo;
 pub mod dlq;
+pub mod doctor;
 pub mod exit;
 mod facts;
 mod follow;
@@ -28,8 +30,10 @@ mod fund;
 mod melt;
 pub mod output;
 mod progress;
+mod reconcile;
 mod recover;
 pub mod relay;
+mod restore;
 mod sagas;
 pub mod serve;
 mod show;
@@ -42,9 +46,11 @@ use std::time::Duration;
 use crate::driver::Driver;
 use crate::intake::{Origin, Target};
 use crate::ports::{Access, Clock, Mint, Store};
+use crate::saga::code::Code;
 use crate::saga::ids::Producer;
+use crate::saga::step::Trouble;
 use args::{Command, SagaCommand};
-use exit::Exit;
+use exit::{Exit, Failure};
 use output::Out;
 use token::TokenCommand;
 
@@ -54,6 +60,9 @@ const PRODUCER: &str = "cli";
 /// Longest wait between two looks at a mint while a person waits: they expect to see a payment
 /// within seconds. Recovery in the background waits longer.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(3);
+
+/// How long a mint may take to show that the counters are behind, before a command is adopted.
+const FIT: Duration = Duration::from_secs(2);
 
 /// What a command that moves money needs.
 pub struct Act<S, M, C> {
@@ -72,6 +81,21 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             npub,
             mint_url,
             unit,
+        }
+    }
+
+    /// Refuses to begin anything new in a wallet whose counters are behind: told at once, rather
+    /// than by a saga that waits. A mint that does not answer is the saga's to wait for.
+    async fn fit(&self, target: &Target) -> Result<(), Failure> {
+        let wallet = self.driver.wallet(target).await?;
+        let look = self.driver.check_counters(&wallet);
+        match tokio::time::timeout(FIT, look).await {
+            Ok(Ok(Err(Trouble::Unknown {
+                code: Code::CountersBehind,
+                detail,
+            }))) => Err(Failure::new(Code::CountersBehind, detail)),
+            Ok(Err(error)) => Err(error.into()),
+            Ok(Ok(_)) | Err(_) => Ok(()),
         }
     }
 
@@ -99,12 +123,17 @@ impl<S: Store + Access, M: Mint, C: Clock> Act<S, M, C> {
             Command::Receive(args) => out.end(fund::receive(self, args).await),
             Command::Recover(args) if args.dry_run => out.end(recover::dry_run(self).await),
             Command::Recover(args) => out.end(recover::recover(self, args).await),
+            Command::Wallet(args::WalletCommand::Reconcile(args)) => {
+                out.end(reconcile::reconcile(self, args).await)
+            }
+            Command::Restore(args) => out.end(restore::restore(self, args).await),
             looking @ (Command::Demo(_)
+            | Command::Doctor(_)
             | Command::Serve(_)
             | Command::Dlq(_)
             | Command::Relay(_)
             | Command::Balance(_)
-            | Command::Wallet(_)
+            | Command::Wallet(args::WalletCommand::List)
             | Command::Saga(_)
             | Command::Token(_)
             | Command::Audit(_)) => look(&*self.driver.store, looking, out).await,
@@ -131,6 +160,9 @@ pub async fn look<S: Store + Access>(store: &S, command: Command, out: Out) -> E
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
+        | Command::Wallet(args::WalletCommand::Reconcile(_))
+        | Command::Restore(_)
+        | Command::Doctor(_)
         | Command::Recover(_) => Exit::Usage,
     }
 }
@@ -138,13 +170,19 @@ pub async fn look<S: Store + Access>(store: &S, command: Command, out: Out) -> E
 /// True if a command asks mints, and so needs the seed.
 pub fn acts(command: &Command) -> bool {
     match command {
-        Command::Melt(_) | Command::Mint(_) | Command::Receive(_) | Command::Recover(_) => true,
+        Command::Melt(_)
+        | Command::Mint(_)
+        | Command::Receive(_)
+        | Command::Recover(_)
+        | Command::Restore(_)
+        | Command::Doctor(_)
+        | Command::Wallet(args::WalletCommand::Reconcile(_)) => true,
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
         | Command::Relay(_)
         | Command::Balance(_)
-        | Command::Wallet(_)
+        | Command::Wallet(args::WalletCommand::List)
         | Command::Saga(_)
         | Command::Token(_)
         | Command::Audit(_) => false,

@@ -19,10 +19,11 @@ use tracing::{debug, error, info, warn};
 
 use crate::failpoint;
 use crate::metrics::{CodeLabel, Outcome, StepLabel, metrics};
-use crate::perform::{Claims, Round};
+use crate::perform::{Claims, Probes, Round};
 use crate::ports::{Append, Clock, HeadAfter, Lease, Mint, NewSaga, Store, StoreError};
 use crate::saga::chain::{self, Tail};
 use crate::saga::code::Code;
+use crate::saga::command::Kind;
 use crate::saga::decide::{Ctx, Decision, Then, decide};
 use crate::saga::event::{Entry, Event, Refusal};
 use crate::saga::evolve::evolve;
@@ -54,6 +55,7 @@ pub struct Driver<S, M, C> {
     /// Who is told when the store cannot take what the mint has done.
     pub alerts: Alerts,
     pub(crate) claims: Arc<Claims>,
+    pub(crate) probes: Arc<Probes>,
 }
 
 impl<S, M, C> Clone for Driver<S, M, C> {
@@ -67,6 +69,7 @@ impl<S, M, C> Clone for Driver<S, M, C> {
             gate: self.gate.clone(),
             alerts: self.alerts.clone(),
             claims: self.claims.clone(),
+            probes: self.probes.clone(),
         }
     }
 }
@@ -97,6 +100,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             gate: Gate::default(),
             alerts: Alerts::default(),
             claims: Arc::default(),
+            probes: Arc::default(),
         }
     }
 
@@ -167,12 +171,10 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         };
         let mut step = next_step(&run.saga, false);
         loop {
-            if step == Step::Stop {
-                self.flush(&mut run).await?;
-                return Ok(self.ended(run));
-            }
-            if step.is_irreversible() {
+            let stops = step == Step::Stop;
+            if stops || step.is_irreversible() {
                 match self.flush(&mut run).await {
+                    Ok(()) if stops => return Ok(self.ended(run)),
                     Ok(()) => {}
                     Err(FlushError::ChooseAgain) => {
                         step = next_step(&run.saga, false);
@@ -343,8 +345,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// The chosen coins were taken: everything before the choice is kept, the choice is dropped.
     /// False if the conflict is not about a choice.
     fn choose_again(&self, run: &mut Run) -> bool {
-        let chosen = |e: &Entry| matches!(e.event, Event::PreflightPassed(_));
-        let Some(at) = run.buffer.iter().position(chosen) else {
+        let choices = |e: &Entry| match e.event {
+            Event::PreflightPassed(_) => true,
+            Event::ProofCorrected(_) | Event::Restored(_) => run.saga.kind() == Kind::Reconcile,
+            _ => false,
+        };
+        let Some(at) = run.buffer.iter().position(choices) else {
             return false;
         };
         run.buffer.truncate(at);

@@ -271,6 +271,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// What can be wrong with a command that is new.
     async fn acceptable(&self, new: &NewSaga, scope: &Scope) -> Result<(), Refused> {
         scope.covers(&new.wallet)?;
+        if self.is_known_behind(&new.wallet)
+            && let Err(trouble) = self.check_counters(&new.wallet).await?
+        {
+            let (code, why) = trouble.explain();
+            return Err(Refused::new(code, why));
+        }
         let Command::Melt(melt) = &new.command else {
             return Ok(());
         };

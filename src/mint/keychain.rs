@@ -11,6 +11,7 @@
 //! |---|---|---|
 //! | wallet seed | `meltd/wallet/v1`, npub, canonical mint URL, unit | 64 |
 //! | sealing key | `meltd/seal/v1` | 32 |
+//! | fingerprint | `meltd/fingerprint/v1` | 16 |
 //! | quote key | `meltd/nut20/v1`, saga id, one byte: the try | 32 |
 
 mod seed_file;
@@ -36,6 +37,8 @@ const WALLET_LABEL: &str = "meltd/wallet/v1";
 const SEAL_LABEL: &str = "meltd/seal/v1";
 /// The label of the keys that lock mint quotes.
 const QUOTE_LABEL: &str = "meltd/nut20/v1";
+/// The label of the seed's fingerprint.
+const FINGERPRINT_LABEL: &str = "meltd/fingerprint/v1";
 /// What sealed text begins with, so that another way of sealing can follow some day.
 const SEALED_PREFIX: &str = "v1:";
 /// Bytes of an XChaCha20 nonce, which is long enough to be random.
@@ -94,6 +97,13 @@ impl Keychain {
     pub fn wallet_seed(&self, npub: &str, mint_url: &str, unit: &str) -> Zeroizing<[u8; 64]> {
         let fields = [WALLET_LABEL, npub, mint_url, unit];
         self.derive(&fields.map(str::as_bytes))
+    }
+
+    /// What tells this seed from others and says nothing about it: 32 hex digits. A store keeps the
+    /// one that it was first used with.
+    pub fn fingerprint(&self) -> String {
+        let bytes: Zeroizing<[u8; 16]> = self.derive(&[FINGERPRINT_LABEL.as_bytes()]);
+        hex::encode(bytes.as_slice())
     }
 
     /// The key that locks a saga's mint quote (NUT-20). `None` has a probability of 2^-32000 and

@@ -16,12 +16,12 @@ pub use access::{Access, ApiToken, Scope, Wallets};
 pub use bus::{
     ALERTS, Begin, Bus, BusError, Delivery, Message, Published, Stored, Stream, StreamFacts, header,
 };
-pub use mint::{Invoice, Keyset, Mint, OpenedToken, SwapInputs};
+pub use mint::{About, Invoice, Keyset, Mint, OpenedToken, SwapInputs};
 pub use outbox::{
     Again, Checkpoint, Holder, Link, Mark, Outbox, OutboxDepth, OutboxReply, OutboxRow, Refilled,
 };
 pub use store::{
-    Adopted, Append, Head, HeadAfter, HeadFilter, Lease, Loaded, NewSaga, ProofRow, Store,
+    Adopted, Append, Head, HeadAfter, HeadFilter, Health, Lease, Loaded, NewSaga, ProofRow, Store,
     StoreError, Wallet,
 };
 

@@ -20,6 +20,18 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// The seeds' word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Low => "LOW",
+            Severity::Medium => "MEDIUM",
+            Severity::High => "HIGH",
+            Severity::Critical => "CRITICAL",
+        }
+    }
+}
+
 /// The seeds' audit level of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
@@ -141,6 +153,8 @@ codes! {
     SpentButUnpaid = "SPENT_BUT_UNPAID", Critical, "The inputs are spent but the mint calls the quote unpaid, and no signatures are found: an operator must ask the mint.";
     PaidButUnspent = "PAID_BUT_UNSPENT", Critical, "The mint calls the quote paid but the inputs are unspent: an operator must ask the mint.";
     IssuedButEmpty = "ISSUED_BUT_EMPTY", Critical, "The mint says the quote was issued but returns no signatures for our outputs: an operator must ask the mint.";
+    NotHealthy = "NOT_HEALTHY", High, "Something that meltd stands on is not as it must be: mend what meltd doctor calls bad.";
+    SeedOther = "SEED_OTHER", High, "This store was first used with another seed, and its coins cannot be spent with this one: name the right file with MELTD_SEED_FILE.";
     CountersBehind = "COUNTERS_BEHIND", Critical, "The mint has signed outputs ahead of our counters, as after restoring an old backup: run meltd restore --counters.";
     UnfenceableDust = "UNFENCEABLE_DUST", Medium, "No input is worth more than its fee, so nothing can be fenced: the melt stays pending until the mint decides.";
     NothingAtMint = "NOTHING_AT_MINT", Medium, "Gave up after many tries with nothing at the mint: resume it when the cause is mended.";
@@ -170,6 +184,17 @@ pub enum Discrepancy {
 }
 
 impl Discrepancy {
+    /// The seeds' name of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Discrepancy::DbUnspentMintSpent => "DB_UNSPENT_MINT_SPENT",
+            Discrepancy::DbSpentMintUnspent => "DB_SPENT_MINT_UNSPENT",
+            Discrepancy::DbPendingMintSpent => "DB_PENDING_MINT_SPENT",
+            Discrepancy::ProofNotInDb => "PROOF_NOT_IN_DB",
+            Discrepancy::DbUnspentMintPending => "DB_UNSPENT_MINT_PENDING",
+        }
+    }
+
     /// The seeds' severity of this difference.
     pub fn severity(self) -> Severity {
         match self {

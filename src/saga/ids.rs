@@ -72,6 +72,18 @@ pub struct Range {
     pub count: u32,
 }
 
+impl KeysetId {
+    /// The first counter that cannot be used: NUT-13 derives the secrets of version 1 keysets by
+    /// BIP-32, whose hardened indexes end at 2^31; those of version 2 have no such end.
+    pub fn counters_end(&self) -> u32 {
+        if self.0.len() <= 16 {
+            1 << 31
+        } else {
+            u32::MAX
+        }
+    }
+}
+
 /// Outputs to be signed: counter `start + i` carries `amounts[i]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Outputs {

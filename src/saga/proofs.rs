@@ -220,7 +220,8 @@ impl Writes<'_> {
             | Event::OperatorResolved(_)
             | Event::MintQuoteCreated(_)
             | Event::MintSent(_)
-            | Event::ReceiveRequested(_) => {}
+            | Event::ReceiveRequested(_)
+            | Event::ReconcileRequested(_) => {}
         }
     }
 

@@ -10,11 +10,15 @@ use tracing::warn;
 use super::{Broken, Serve};
 use crate::ports::{Access, Bus, Clock, Mint, Outbox, Store, StoreError, Stream};
 use crate::readiness::Part;
+use crate::reconcile;
 use crate::relay::{self, Phase, Relay, RelayError};
 
 /// Between two scans for due sagas: a person who waits for a payment sees no difference, and an
 /// idle scan is one indexed read.
 const SCAN_EVERY: Duration = Duration::from_secs(2);
+
+/// How long the reconciliation of a wallet may go on after the process was asked to stop.
+const LOOK_GRACE: Duration = Duration::from_secs(2);
 
 /// One of the things that a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,8 +118,24 @@ impl<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
         })
     }
 
-    /// Drives what is due, again and again.
+    /// Drives what is due, and holds wallets against their mints, again and again.
     pub(super) async fn recovery(&self, stop: CancellationToken) -> Result<(), Broken> {
+        let rounds = reconcile::Rounds::default();
+        let looks = reconcile::run(&self.pool.driver, rounds, stop.clone());
+        let (driven, ()) = tokio::join!(self.drive_due(stop.clone()), async {
+            tokio::select! {
+                () = looks => {}
+                // A look at a large wallet must not keep the process.
+                () = async {
+                    stop.cancelled().await;
+                    tokio::time::sleep(LOOK_GRACE).await;
+                } => {}
+            }
+        });
+        driven
+    }
+
+    async fn drive_due(&self, stop: CancellationToken) -> Result<(), Broken> {
         while !stop.is_cancelled() {
             match self.pool.driver.recover_due().await {
                 Ok(_) => self.readiness.well(Part::Recovery),

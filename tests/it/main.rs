@@ -34,6 +34,7 @@ mod saga_kit;
 mod saga_model;
 mod saga_plan;
 mod saga_plan_edges;
+mod saga_reconcile;
 mod saga_samples;
 mod saga_settle;
 mod saga_swaps;
@@ -58,6 +59,8 @@ mod mongod;
 mod proxy;
 #[cfg(feature = "embedded-mint")]
 mod real_life;
+#[cfg(feature = "embedded-mint")]
+mod restore;
 #[cfg(feature = "embedded-mint")]
 mod secrets;
 #[cfg(feature = "embedded-mint")]

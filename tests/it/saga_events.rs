@@ -399,6 +399,7 @@ pub(crate) fn line(event: &Event) -> String {
         | Event::OperatorResolved(_)
         | Event::MintQuoteCreated(_)
         | Event::ReceiveRequested(_)
+        | Event::ReconcileRequested(_)
         | Event::Restored(_) => name.to_owned(),
     }
 }

@@ -116,6 +116,9 @@ macro_rules! store_contract {
         store_contract!(@group $fixture, query:
             counters_are_ranges_without_gaps_of_their_own,
             counters_do_not_overflow,
+            counters_are_raised_and_never_lowered,
+            a_stamp_is_written_once,
+            a_new_store_is_healthy,
             heads_are_filtered_and_paged,
             proofs_are_filtered_by_state,
             unknown_sagas_are_none,

@@ -170,6 +170,7 @@ fn body(loaded: &Loaded) -> Answer<FundBody> {
         Command::Mint(mint) => mint.amount,
         Command::Receive(receive) => receive.amount,
         Command::Melt(melt) => melt.amount(),
+        Command::Reconcile(_) => 0,
     };
     let success = match saga.state {
         At::Settled | At::Owing => Some(true),

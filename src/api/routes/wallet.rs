@@ -99,6 +99,7 @@ fn transaction(loaded: &Loaded) -> Answer<TransactionBody> {
         Command::Melt(melt) => melt.amount(),
         Command::Mint(mint) => mint.amount,
         Command::Receive(receive) => receive.amount,
+        Command::Reconcile(_) => 0,
     };
     Ok(TransactionBody {
         transaction_id: saga.adoption.id.to_string(),

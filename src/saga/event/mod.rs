@@ -5,6 +5,7 @@
 mod desk;
 mod fund;
 mod melt;
+mod reconcile;
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -24,6 +25,7 @@ pub use melt::{
     Plan, PreflightBlocked, PreflightPassed, ProofsReleased, ProofsSent, Purpose, QuoteCreated,
     Refusal, Rejected, Released, SwapDone, SwapPrepared, Way,
 };
+pub use reconcile::ReconcileRequested;
 
 /// One fact of a saga's life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +54,7 @@ pub enum Event {
     MintSent(MintSent),
     Minted(Minted),
     ReceiveRequested(ReceiveRequested),
+    ReconcileRequested(ReconcileRequested),
     Received(Received),
     Restored(Restored),
     ProofCorrected(ProofCorrected),
@@ -84,6 +87,7 @@ impl Event {
             Event::Minted(_) => "Minted",
             Event::ReceiveRequested(_) => "ReceiveRequested",
             Event::Received(_) => "Received",
+            Event::ReconcileRequested(_) => "ReconcileRequested",
             Event::Restored(_) => "Restored",
             Event::ProofCorrected(_) => "ProofCorrected",
         }
@@ -124,6 +128,7 @@ impl Event {
             | Event::MintSent(_)
             | Event::Minted(_)
             | Event::ReceiveRequested(_)
+            | Event::ReconcileRequested(_)
             | Event::Received(_) => Compliance::Standard,
         }
     }

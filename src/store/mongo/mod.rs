@@ -8,6 +8,7 @@
 //! | `settle`, `verdict` | what to do when it did not go as planned, and what to answer |
 //! | `orphans` | the transactions that dead processes leave open |
 //! | `access`, `adopt`, `lease`, `wallets`, `query` | everything else, one write or one read each |
+//! | `health` | how the server is, and facts that are written once |
 //! | `outbox`, `refill`, `relay`, `wake` | what is to be published, and how far that has come |
 //! | `fault` | driver errors in the caller's words |
 //!
@@ -19,6 +20,7 @@ mod adopt;
 mod commit;
 mod connect;
 mod fault;
+mod health;
 mod indexes;
 mod lease;
 mod orphans;
@@ -45,8 +47,8 @@ use mongodb::{Client, Collection, Database};
 use self::commit::Committers;
 use self::wake::Wake;
 use crate::ports::{
-    Access, Adopted, ApiToken, Append, Head, HeadFilter, Lease, Loaded, NewSaga, ProofRow, Store,
-    StoreError, Wallet,
+    Access, Adopted, ApiToken, Append, Head, HeadFilter, Health, Lease, Loaded, NewSaga, ProofRow,
+    Store, StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -124,6 +126,10 @@ impl Db {
 
     fn proofs<T: Send + Sync>(&self) -> Collection<T> {
         self.database.collection(schema::PROOFS)
+    }
+
+    fn meta<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::META)
     }
 
     fn leases<T: Send + Sync>(&self) -> Collection<T> {
@@ -251,6 +257,31 @@ impl Store for MongoStore {
             count,
         ))
         .await
+    }
+
+    async fn raise_counters(
+        &self,
+        wallet: &WalletId,
+        keyset: &KeysetId,
+        at_least: u32,
+    ) -> Result<(), StoreError> {
+        let (wallet, keyset) = (wallet.clone(), keyset.clone());
+        bounded(wallets::raise_counters(
+            self.db.clone(),
+            wallet,
+            keyset,
+            at_least,
+        ))
+        .await
+    }
+
+    async fn stamp(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        bounded(health::stamp(self.db.clone(), name, value)).await
+    }
+
+    async fn health(&self) -> Result<Health, StoreError> {
+        bounded(health::of(self.db.clone())).await
     }
 
     async fn counters(&self, wallet: &WalletId) -> Result<Vec<(KeysetId, u32)>, StoreError> {

@@ -16,6 +16,7 @@ pub(super) const EVENTS: &str = "saga_events";
 pub(super) const OUTBOX: &str = "outbox";
 pub(super) const PROOFS: &str = "proofs";
 pub(super) const WALLETS: &str = "wallets";
+pub(super) const META: &str = "meta";
 pub(super) const LEASES: &str = "leases";
 pub(super) const MARK: &str = "relay_mark";
 pub(super) const CHECKPOINTS: &str = "relay_checkpoints";
@@ -61,7 +62,7 @@ async fn renew(db: &Db, name: &str, validator: Document) -> Result<(), StoreErro
     done.map(|_| ()).map_err(store_error)
 }
 
-fn validators() -> [(&'static str, Document); 10] {
+pub(super) fn validators() -> [(&'static str, Document); 11] {
     [
         (SAGAS, sagas()),
         (EVENTS, events()),
@@ -69,6 +70,7 @@ fn validators() -> [(&'static str, Document); 10] {
         (PROOFS, proofs()),
         (WALLETS, wallets()),
         (LEASES, leases()),
+        (META, strict(&[("value", text())], &[])),
         (TOKENS, tokens()),
         (USED_IDS, strict(&[("until", date())], &[])),
         (MARK, mark()),
@@ -78,10 +80,7 @@ fn validators() -> [(&'static str, Document); 10] {
 
 fn sagas() -> Document {
     let fields = [
-        (
-            "kind",
-            words([Kind::Melt, Kind::Mint, Kind::Receive].map(Kind::as_str)),
-        ),
+        ("kind", words(Kind::ALL.map(Kind::as_str))),
         ("wallet", text()),
         ("npub", text()),
         ("mint_url", text()),

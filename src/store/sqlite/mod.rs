@@ -9,6 +9,7 @@
 mod access;
 mod append;
 mod fault;
+mod health;
 mod migrate;
 mod outbox;
 mod proofs;
@@ -29,8 +30,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use crate::ports::{
-    Access, Adopted, ApiToken, Append, Head, HeadFilter, Lease, Loaded, NewSaga, ProofRow, Store,
-    StoreError, Wallet,
+    Access, Adopted, ApiToken, Append, Head, HeadFilter, Health, Lease, Loaded, NewSaga, ProofRow,
+    Store, StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -178,6 +179,29 @@ impl Store for SqliteStore {
         self.writer
             .run(move |conn| wallets::take_counters(conn, &wallet, &keyset, count))
             .await
+    }
+
+    async fn raise_counters(
+        &self,
+        wallet: &WalletId,
+        keyset: &KeysetId,
+        at_least: u32,
+    ) -> Result<(), StoreError> {
+        let (wallet, keyset) = (wallet.clone(), keyset.clone());
+        self.writer
+            .run(move |conn| wallets::raise_counters(conn, &wallet, &keyset, at_least))
+            .await
+    }
+
+    async fn stamp(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        self.writer
+            .run(move |conn| health::stamp(conn, &name, &value))
+            .await
+    }
+
+    async fn health(&self) -> Result<Health, StoreError> {
+        self.readers.run(health::of).await
     }
 
     async fn counters(&self, wallet: &WalletId) -> Result<Vec<(KeysetId, u32)>, StoreError> {

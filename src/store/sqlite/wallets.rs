@@ -5,8 +5,6 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::ports::{StoreError, Wallet};
 use crate::saga::ids::{KeysetId, WalletId};
 
-use super::fault::is_check;
-
 /// What a wallet is found by.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
@@ -73,20 +71,35 @@ pub(super) fn take_counters(
     count: u32,
 ) -> Result<u32, StoreError> {
     let mut take = conn.prepare_cached(
-        "INSERT INTO counters (wallet, keyset, next) VALUES (?1, ?2, ?3)
+        "INSERT INTO counters (wallet, keyset, next)
+         SELECT ?1, ?2, ?3 WHERE ?3 <= ?4
          ON CONFLICT (wallet, keyset) DO UPDATE SET next = next + excluded.next
+            WHERE next + excluded.next <= ?4
          RETURNING next - ?3",
     )?;
-    take.query_row(params![wallet.as_str(), keyset.as_str(), count], |row| {
-        row.get(0)
-    })
-    .map_err(|error| {
-        if is_check(&error) {
-            StoreError::Unusable(format!("the counters of keyset {keyset} are used up"))
-        } else {
-            error.into()
-        }
-    })
+    let end = keyset.counters_end();
+    let taken = take.query_row(
+        params![wallet.as_str(), keyset.as_str(), count, end],
+        |row| row.get(0),
+    );
+    taken
+        .optional()?
+        .ok_or_else(|| StoreError::Unusable(format!("the counters of keyset {keyset} are used up")))
+}
+
+/// Makes the next counter at least this.
+pub(super) fn raise_counters(
+    conn: &Connection,
+    wallet: &WalletId,
+    keyset: &KeysetId,
+    at_least: u32,
+) -> Result<(), StoreError> {
+    let mut raise = conn.prepare_cached(
+        "INSERT INTO counters (wallet, keyset, next) VALUES (?1, ?2, ?3)
+         ON CONFLICT (wallet, keyset) DO UPDATE SET next = max(next, excluded.next)",
+    )?;
+    raise.execute(params![wallet.as_str(), keyset.as_str(), at_least])?;
+    Ok(())
 }
 
 pub(super) fn counters(

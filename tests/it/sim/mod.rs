@@ -6,6 +6,7 @@ mod bus;
 mod funding;
 mod mint;
 mod outbox;
+mod reconciling;
 mod relays;
 mod schedules;
 mod store;
