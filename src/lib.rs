@@ -51,6 +51,9 @@ pub mod recovery;
 /// Proves that the store agrees with its own history, and that value is conserved.
 pub mod audit;
 
+/// The JSON Schemas of what is published, made from the types.
+pub mod schemas;
+
 /// Where sagas and coins are kept: SQLite and MongoDB.
 pub mod store;
 

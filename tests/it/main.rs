@@ -31,6 +31,7 @@ mod saga_settle;
 mod saga_swaps;
 mod saga_table;
 mod saga_walk;
+mod schemas;
 mod sim;
 mod store_mongo;
 mod store_sqlite;

@@ -47,6 +47,11 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/intake.rs", LOOP, LOOP_CRATES),
     ("src/recovery.rs", LOOP, LOOP_CRATES),
     ("src/audit.rs", LOOP, LOOP_CRATES),
+    (
+        "src/schemas.rs",
+        &["saga", "ports"],
+        &["schemars", "serde", "serde_json"],
+    ),
     ("src/failpoint.rs", &[], &[]),
     ("src/npub.rs", &[], &["bech32"]),
     ("src/clock.rs", &["ports"], &["chrono"]),
