@@ -51,6 +51,9 @@ pub mod recovery;
 /// Proves that the store agrees with its own history, and that value is conserved.
 pub mod audit;
 
+/// The event stream as an audit consumer reads it, and what can be done with it.
+pub mod stream;
+
 /// The JSON Schemas of what is published, made from the types.
 pub mod schemas;
 

@@ -4,6 +4,7 @@
 
 mod bus;
 mod mint;
+mod notary;
 mod store;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +13,7 @@ pub use bus::{
     ALERTS, Begin, Bus, BusError, Delivery, Message, Published, Stored, Stream, StreamFacts, header,
 };
 pub use mint::{Invoice, Keyset, Mint, OpenedToken, SwapInputs};
+pub use notary::{CheckSignature, Notary};
 pub use store::{
     Adopted, Append, Head, HeadAfter, HeadFilter, Lease, Loaded, NewSaga, OutboxReply, OutboxRow,
     ProofRow, Store, StoreError, Wallet,

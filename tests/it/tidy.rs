@@ -47,9 +47,10 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/intake.rs", LOOP, LOOP_CRATES),
     ("src/recovery.rs", LOOP, LOOP_CRATES),
     ("src/audit.rs", LOOP, LOOP_CRATES),
+    ("src/stream/", LOOP, LOOP_CRATES),
     (
         "src/schemas.rs",
-        &["saga", "ports"],
+        &["saga", "stream"],
         &["schemars", "serde", "serde_json"],
     ),
     ("src/failpoint.rs", &[], &[]),
@@ -80,6 +81,7 @@ const LOOP: &[&str] = &[
     "intake",
     "recovery",
     "audit",
+    "stream",
     "failpoint",
     "npub",
 ];
