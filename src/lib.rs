@@ -26,7 +26,7 @@
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
 //! | [`driver`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
-//! | [`store`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
+//! | [`store`], [`bus`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
 
@@ -59,6 +59,9 @@ pub mod schemas;
 
 /// Where sagas and coins are kept: SQLite and MongoDB.
 pub mod store;
+
+/// The way to producers and audit consumers: NATS JetStream, or streams in this process.
+pub mod bus;
 
 /// The way to mints; and, for tests and the demo, a whole mint.
 pub mod mint;

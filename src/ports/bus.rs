@@ -86,11 +86,11 @@ pub const ALERTS: &str = "melt.alerts.critical";
 /// A message that is to be stored in the stream that takes its subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Where to.
+    /// Where to: [`super::subject::is_plain`], and a stream takes it.
     pub subject: String,
     /// Its id: the same message again has the same one.
     pub id: String,
-    /// Further headers, in this order.
+    /// Further headers. Their order is not kept; one that was read has them sorted by name.
     pub headers: Vec<(String, String)>,
     /// The exact UTF-8.
     pub body: String,
@@ -105,7 +105,8 @@ pub struct Published {
     pub duplicate: bool,
 }
 
-/// A message as it lies in a stream.
+/// A message as it lies in a stream. A body that is no UTF-8 is read as one that begins with
+/// U+FFFD, so that nothing can take it for a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Its position in the stream, from 1.
@@ -195,10 +196,11 @@ pub trait Bus: Send + Sync + 'static {
         wait: Duration,
     ) -> impl Future<Output = Result<Vec<Delivery<Self::Receipt>>, BusError>> + Send;
 
-    /// Done with it: removes it from the queue and waits until the server says so.
+    /// Done with it: removes it from the queue and waits until the server says so. Once more is no
+    /// error.
     fn ack(&self, receipt: &Self::Receipt) -> impl Future<Output = Result<(), BusError>> + Send;
 
-    /// Not now: it comes again after this delay.
+    /// Not now: it comes again after this delay, or at once for zero.
     fn later(
         &self,
         receipt: &Self::Receipt,
@@ -216,6 +218,8 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Up to `limit` messages in order, waiting at most so long for the first; empty = none came.
     /// `subject` narrows it to one subject or pattern. Keeps nothing on the server afterwards.
+    /// Fewer than `limit` does not mean that there are no more; none does, for the time being.
+    /// [`Stream::Commands`] is a queue and cannot be read: look at it with [`Bus::at`].
     fn read(
         &self,
         stream: Stream,
@@ -232,7 +236,8 @@ pub trait Bus: Send + Sync + 'static {
         sequence: u64,
     ) -> impl Future<Output = Result<Option<Stored>, BusError>> + Send;
 
-    /// Removes one message for good; true if it was there.
+    /// Removes one message for good; true if it was there. [`Stream::Events`] refuses: nobody
+    /// edits the record.
     fn remove(
         &self,
         stream: Stream,

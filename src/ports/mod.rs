@@ -6,6 +6,8 @@ mod bus;
 mod mint;
 mod notary;
 mod store;
+/// Subjects: which are well formed, and which pattern takes which.
+pub mod subject;
 
 use chrono::{DateTime, Utc};
 

@@ -11,7 +11,13 @@
 )]
 
 #[macro_use]
+mod bus_contract;
+#[macro_use]
 mod store_contract;
+
+mod bus_memory;
+mod bus_nats;
+mod nats_server;
 
 #[cfg(feature = "embedded-mint")]
 mod crash;
