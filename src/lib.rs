@@ -25,7 +25,8 @@
 //! |---|---|
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
-//! | [`driver`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
+//! | [`wire`] | `saga`, `ports` |
+//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
 //! | [`store`], [`bus`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
@@ -36,11 +37,17 @@ pub mod saga;
 /// What the loops need from outside: a store, mints, a clock.
 pub mod ports;
 
+/// The public shapes on the bus: commands, replies, dead letters.
+pub mod wire;
+
 /// From a request to an adopted saga, or a refusal that leaves nothing behind.
 pub mod intake;
 
 /// The one loop, and when something becomes durable.
 pub mod driver;
+
+/// The sagas that this process drives at once, and how it stops.
+pub mod pool;
 
 /// The input and output of one step.
 pub mod perform;

@@ -146,7 +146,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                     Some((_, why)) => Fate::Waits(why),
                     None => Fate::Ended,
                 },
-                Ok(None) | Err(DriveError::Lost) => Fate::Busy,
+                Ok(None) | Err(DriveError::Lost | DriveError::Closed) => Fate::Busy,
                 Err(error) => {
                     warn!(saga_id = %id, %error, "recovery could not drive this saga");
                     Fate::Failed(error.to_string())

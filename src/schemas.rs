@@ -14,6 +14,8 @@ use serde_json::{Map, Value, json};
 use crate::saga::code::Code;
 use crate::saga::event::{Envelope, Event};
 use crate::saga::upcast;
+use crate::stream::heads::{HeadsMessage, Statement};
+use crate::wire::{CriticalAlert, DeadLetter, MeltReply, MeltSubmit};
 
 /// What every `$id` begins with. A URN, because a schema's name must not depend on where it is
 /// served from; the rest is the file's name and the version of the shape.
@@ -31,13 +33,40 @@ pub fn files() -> BTreeMap<String, Value> {
     let names: Vec<&String> = events.keys().collect();
     files.insert("envelope.json".to_owned(), envelope(&names));
     files.insert("codes.json".to_owned(), codes());
+    let messages = [
+        (
+            "command.json",
+            message::<MeltSubmit>(Side::Reads, "command:v1", "Command"),
+        ),
+        (
+            "reply.json",
+            message::<MeltReply>(Side::Writes, "reply:v1", "Reply"),
+        ),
+        (
+            "dead-letter.json",
+            message::<DeadLetter>(Side::Writes, "dead-letter:v1", "DeadLetter"),
+        ),
+        (
+            "alert.json",
+            message::<CriticalAlert>(Side::Writes, "alert:v1", "CriticalAlert"),
+        ),
+        (
+            "heads.json",
+            message::<HeadsMessage>(Side::Writes, "heads:v1", "Heads"),
+        ),
+        (
+            "heads-statement.json",
+            message::<Statement>(Side::Writes, "heads-statement:v1", "HeadsStatement"),
+        ),
+    ];
+    files.extend(messages.map(|(path, schema)| (path.to_owned(), schema)));
     files
 }
 
 /// The whole body of each event, by the event's name. The names come out of the schema of
 /// [`Event`], so that none can be forgotten here.
 fn events() -> BTreeMap<String, Value> {
-    let (union, defs) = generate::<Event>();
+    let (union, defs) = generate::<Event>(Side::Writes);
     let outside = outer(None);
     let variants = union.get("oneOf").and_then(Value::as_array);
     let mut events = BTreeMap::new();
@@ -76,7 +105,7 @@ fn envelope(names: &[&String]) -> Value {
 
 /// The fields around an event, with inlined words, for the events of these names.
 fn outer(names: Option<&[&String]>) -> Value {
-    let (mut schema, defs) = generate::<Envelope>();
+    let (mut schema, defs) = generate::<Envelope>(Side::Writes);
     if let Some(object) = schema.as_object_mut() {
         // The flattened event comes as alternatives; each event has a file of its own instead.
         object.remove("oneOf");
@@ -133,16 +162,26 @@ fn codes() -> Value {
     })
 }
 
+/// Whether meltd reads a shape or writes it: what may be left out is left out by the other side only.
+enum Side {
+    Reads,
+    Writes,
+}
+
 /// The schema of a message that stands alone.
-pub fn message<T: JsonSchema>(id: &str, title: &str) -> Value {
-    let (schema, defs) = generate::<T>();
+fn message<T: JsonSchema>(side: Side, id: &str, title: &str) -> Value {
+    let (schema, defs) = generate::<T>(side);
     let said = schema.get("description").cloned().unwrap_or_default();
     whole(id, title, &said, schema, &defs)
 }
 
-/// The schema of what is written of a type, and everything that it refers to.
-fn generate<T: JsonSchema>() -> (Value, Map<String, Value>) {
-    let settings = SchemaSettings::draft2020_12().for_serialize();
+/// The schema of a type, and everything that it refers to.
+fn generate<T: JsonSchema>(side: Side) -> (Value, Map<String, Value>) {
+    let settings = SchemaSettings::draft2020_12();
+    let settings = match side {
+        Side::Reads => settings.for_deserialize(),
+        Side::Writes => settings.for_serialize(),
+    };
     let mut schema = settings
         .into_generator()
         .into_root_schema_for::<T>()

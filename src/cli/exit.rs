@@ -140,6 +140,7 @@ impl Failure {
                 source,
             } => unfinished(Refused::from(source.clone()).code, source.to_string()),
             DriveError::Lost => unfinished(Code::CoinsBusy, error.to_string()),
+            DriveError::Closed => unfinished(Code::NotFinished, error.to_string()),
             DriveError::Missing(_) => Failure::new(Code::NotFound, Code::NotFound.advice()),
             DriveError::Damaged(why) => Failure {
                 exit: Exit::Critical,

@@ -73,10 +73,9 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
         timeout: Duration,
     ) -> Origin {
         Origin {
-            producer: Producer::new(PRODUCER),
             command_id,
             intent_key,
-            timeout,
+            ..Origin::new(Producer::new(PRODUCER), timeout)
         }
     }
 

@@ -4,8 +4,11 @@
 //! Harmless events are collected and appended before the next irreversible step (ARCHITECTURE.md,
 //! "Durability barriers"), so that the happy path of a melt is two transactions.
 
+mod alert;
+mod gate;
 mod log;
 mod outcome;
+mod patience;
 mod tuning;
 
 use std::sync::Arc;
@@ -21,11 +24,12 @@ use crate::saga::code::Code;
 use crate::saga::decide::{Ctx, Decision, Then, decide};
 use crate::saga::event::{Entry, Event, Refusal};
 use crate::saga::evolve::evolve;
-use crate::saga::ids::SagaId;
 use crate::saga::proofs::project_proofs;
 use crate::saga::state::{Saga, State, Status};
 use crate::saga::step::{Seen, Step, Trouble, next_step};
 
+pub use alert::{Alert, Alerts};
+pub use gate::Gate;
 pub use log::{fold, read};
 pub use outcome::{DriveError, Pass};
 pub use tuning::Tuning;
@@ -42,6 +46,10 @@ pub struct Driver<S, M, C> {
     pub tuning: Tuning,
     /// This process, named at random at its start: leases of an earlier life are not its own.
     pub owner: Arc<str>,
+    /// How many passes at once.
+    pub gate: Gate,
+    /// Who is told when the store cannot take what the mint has done.
+    pub alerts: Alerts,
     pub(crate) claims: Arc<Claims>,
 }
 
@@ -53,6 +61,8 @@ impl<S, M, C> Clone for Driver<S, M, C> {
             clock: self.clock.clone(),
             tuning: self.tuning,
             owner: self.owner.clone(),
+            gate: self.gate.clone(),
+            alerts: self.alerts.clone(),
             claims: self.claims.clone(),
         }
     }
@@ -72,62 +82,6 @@ struct Run {
 }
 
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
-    /// Drives until there is an answer, or until `patience` is over; between passes the saga is
-    /// free for other workers. `None` = another worker has it.
-    ///
-    /// # Errors
-    /// [`DriveError`], as of the last pass.
-    pub async fn drive_until(
-        &self,
-        saga: &SagaId,
-        lease: Option<Lease>,
-        patience: Duration,
-    ) -> Result<Option<Pass>, DriveError> {
-        self.drive_watched(saga, lease, patience, |_| {}).await
-    }
-
-    /// [`Driver::drive_until`] that says what it waits for, each time that it begins to wait.
-    ///
-    /// # Errors
-    /// [`DriveError`], as of the last pass.
-    pub async fn drive_watched(
-        &self,
-        saga: &SagaId,
-        lease: Option<Lease>,
-        patience: Duration,
-        waits: impl Fn(&str),
-    ) -> Result<Option<Pass>, DriveError> {
-        let end = tokio::time::Instant::now() + patience;
-        let mut lease = lease;
-        loop {
-            if lease.is_none() {
-                lease = self
-                    .store
-                    .lease(saga, &self.owner, self.tuning.lease_ttl)
-                    .await?;
-            }
-            let left = end.saturating_duration_since(tokio::time::Instant::now());
-            let wait = match lease.take() {
-                None if left.is_zero() => return Ok(None),
-                None => {
-                    waits("another worker holds it, or died with it");
-                    Duration::from_millis(100)
-                }
-                Some(held) => {
-                    let pass = self.drive(&held).await?;
-                    match &pass.later {
-                        Some((wait, why)) if !left.is_zero() && !is_answer(&pass.saga) => {
-                            waits(why);
-                            *wait
-                        }
-                        _ => return Ok(Some(pass)),
-                    }
-                }
-            };
-            tokio::time::sleep(wait.min(left)).await;
-        }
-    }
-
     /// A driver with default numbers.
     pub fn new(store: Arc<S>, mint: Arc<M>, clock: Arc<C>, owner: &str) -> Self {
         Driver {
@@ -136,6 +90,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             clock,
             tuning: Tuning::default(),
             owner: Arc::from(owner),
+            gate: Gate::default(),
+            alerts: Alerts::default(),
             claims: Arc::default(),
         }
     }
@@ -151,7 +107,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             Ok(pass) => pass.later.clone(),
             Err(DriveError::Missing(_)) => return result,
             // If the lease is another's by now, the store leaves it alone.
-            Err(DriveError::Lost) => None,
+            // Nothing was tried when the gate is closed: it is due at once, for the next process.
+            Err(DriveError::Lost | DriveError::Closed) => None,
             Err(error) => Some((self.tuning.backoff_first, error.to_string())),
         };
         if let Err(why) = self.store.release(lease, &self.owner, later).await {
@@ -162,9 +119,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     }
 
     /// The pass, with the lease renewed beside it: a worker that lives keeps its saga, and one that
-    /// is dead or frozen loses it within `lease_ttl`.
+    /// is dead or frozen loses it within `lease_ttl`. It keeps it while it waits for a place, too.
     async fn pass_while_renewing(&self, lease: &Lease) -> Result<Pass, DriveError> {
-        let pass = self.pass(lease);
+        let pass = async {
+            let _place = self.gate.enter().await.ok_or(DriveError::Closed)?;
+            self.pass(lease).await
+        };
         tokio::pin!(pass);
         loop {
             tokio::select! {
@@ -279,6 +239,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             .any(|e| matches!(e.event, Event::MeltPaid(_)));
         let began = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(50);
+        let mut alerted = false;
         loop {
             let (append, tail) = self.append_of(run)?;
             match self.store.append(append).await {
@@ -293,7 +254,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                 }
                 // The mint has paid and the store is away: said at once, and offered again.
                 Err(source @ StoreError::Unavailable(_)) if paid => {
-                    self.raise_critical(run, &source);
+                    self.raise_critical(run, &source, std::mem::replace(&mut alerted, true));
                     if began.elapsed() >= self.tuning.critical_retry {
                         return Err(DriveError::Store { paid, source }.into());
                     }
@@ -361,9 +322,18 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         true
     }
 
-    fn raise_critical(&self, run: &Run, source: &StoreError) {
+    /// Said each time in the log, and to the alerts' listener once.
+    fn raise_critical(&self, run: &Run, source: &StoreError, again: bool) {
         let code = Code::CriticalDbFailureAfterMintSuccess;
         error!(saga_id = %run.tail.saga, %code, %source, "{}", code.advice());
+        if !again {
+            self.alerts.raise(Alert {
+                saga: run.tail.saga.clone(),
+                wallet: run.saga.adoption.wallet.clone(),
+                code,
+                at: self.clock.now(),
+            });
+        }
     }
 
     fn ended(&self, run: Run) -> Pass {

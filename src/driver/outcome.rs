@@ -22,6 +22,9 @@ pub enum DriveError {
     /// Another worker has it: nothing to do here.
     #[error("another worker drives this saga")]
     Lost,
+    /// This process is ending and begins no further pass: the saga is free for another one.
+    #[error("this process is ending; another one, or the next start, goes on with the saga")]
+    Closed,
     /// The store does not answer. If `paid`, the mint has said PAID and the log does not say so
     /// yet: the payment must not be made again; recovery completes it.
     #[error("the store does not take the saga's events: {source}")]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::intake::Caps;
 use crate::saga::decide::Limits;
 use crate::saga::plan::Bounds;
 
@@ -12,6 +13,8 @@ pub struct Tuning {
     pub limits: Limits,
     /// Bounds of one melt.
     pub bounds: Bounds,
+    /// What anybody may move.
+    pub caps: Caps,
     /// How long a lease lives; it is renewed three times as often, also while a mint call runs.
     /// Recovery of a dead worker's sagas begins when it is over.
     pub lease_ttl: Duration,
@@ -35,6 +38,8 @@ impl Default for Tuning {
                 blanks_max: 100,
                 exposure_max: 10_000_000,
             },
+            // None here: whoever wires the loop knows whose money it is.
+            caps: Caps::default(),
             lease_ttl: Duration::from_secs(15),
             backoff_first: Duration::from_millis(250),
             backoff_max: Duration::from_secs(300),

@@ -72,6 +72,10 @@ pub mod header {
     pub const PREV_HASH: &str = "Melt-Prev-Hash";
     /// On a command: where its replies go, under `melt.reply.<producer>.`.
     pub const REPLY_TO: &str = "Melt-Reply-To";
+    /// On a dead letter and on a replayed command: the id that the producer gave the command.
+    pub const ORIGINAL_ID: &str = "Melt-Original-Id";
+    /// On a replayed command: the position that its dead letter had.
+    pub const REPLAY: &str = "Melt-Replay";
     /// On a dead letter: the code.
     pub const REASON: &str = "Melt-Reason";
     /// On a dead letter: the sentence that belongs to the code.
@@ -94,6 +98,14 @@ pub struct Message {
     pub headers: Vec<(String, String)>,
     /// The exact UTF-8.
     pub body: String,
+}
+
+impl Message {
+    /// The first header of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
 }
 
 /// The server's word that a message is stored.

@@ -257,6 +257,11 @@ pub trait Store: Send + Sync + 'static {
         ttl: Duration,
     ) -> impl Future<Output = Result<Adopted, StoreError>> + Send;
 
+    /// What [`Store::adopt`] would answer to a repeat or a conflict, without inserting anything:
+    /// the head that holds one of the unique keys, or the refusal. `None` = it is new.
+    fn known(&self, new: &NewSaga)
+    -> impl Future<Output = Result<Option<Head>, StoreError>> + Send;
+
     /// A head and its log.
     fn load(
         &self,

@@ -73,6 +73,13 @@ codes! {
     InvoiceInUse = "INVOICE_IN_USE", Low, "Another command is paying, or has paid, this invoice: look at that melt, do not send a second one.";
     IntentInUse = "INTENT_IN_USE", Low, "A payment for the same intent is live or done: look at that melt before you pay again.";
     CommandIdReused = "COMMAND_ID_REUSED", Low, "This command id was used with other parameters: use a fresh id for a new command.";
+    CommandInvalid = "COMMAND_INVALID", Low, "The command does not have the shape of schemas/command.json: mend the producer; it can be replayed only if meltd was wrong.";
+    CommandTooLarge = "COMMAND_TOO_LARGE", Low, "The command is larger than any real one: mend the producer.";
+    ProducerUnknown = "PRODUCER_UNKNOWN", Medium, "No such producer is configured: add it to the file of MELTD_PRODUCERS, restart, then replay the command.";
+    ReplySubjectForeign = "REPLY_SUBJECT_FOREIGN", Medium, "Replies go only under melt.reply.<producer>.: name such a subject in Melt-Reply-To, or leave the header out.";
+    WalletNotAllowed = "WALLET_NOT_ALLOWED", Low, "This producer may not act on this wallet: use one of its own, or have its scope changed.";
+    AmountOverLimit = "AMOUNT_OVER_LIMIT", Low, "The amount is over the limit for one melt: pay less, or have the limit raised.";
+    UnresolvedOverLimit = "UNRESOLVED_OVER_LIMIT", Low, "Too much of this wallet's value is in melts that have not ended: try again when some have.";
     InsufficientBalance = "INSUFFICIENT_BALANCE", Low, "Fund the wallet with the missing amount, or pay a smaller invoice.";
     CoinsBusy = "COINS_BUSY", Low, "The wallet's coins are held by other melts: try again when they have ended.";
     FeeOverLimit = "FEE_OVER_LIMIT", Low, "The mint's fee reserve is over the limit given: raise the limit or use another mint.";

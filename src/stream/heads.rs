@@ -40,7 +40,7 @@ pub const MAX_CHANGED: usize = 3000;
 
 /// A message on `melt.heads`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[serde(tag = "type", content = "data", rename_all = "lowercase")]
 pub enum HeadsMessage {
     /// Some heads of a slot; it counts once a checkpoint names its root.
     Page(Page),

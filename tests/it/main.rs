@@ -51,3 +51,5 @@ mod embedded_mint;
 mod mint_cdk;
 #[cfg(feature = "embedded-mint")]
 mod secrets;
+#[cfg(feature = "embedded-mint")]
+mod stream;

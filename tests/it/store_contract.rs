@@ -41,6 +41,7 @@ macro_rules! store_contract {
             an_invoice_is_claimed_over_all_wallets_and_producers,
             an_intent_is_claimed_within_its_producer,
             keys_are_looked_at_in_order,
+            known_is_what_adoption_would_answer,
             released_claims_are_free,
             kept_claims_are_permanent,
             concurrent_adopts_of_one_command_make_one_head,

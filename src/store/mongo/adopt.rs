@@ -10,7 +10,7 @@ use super::fault::{is_duplicate, store_error};
 use super::lease::after;
 use super::rows::HeadDoc;
 use super::settle::pause;
-use crate::ports::{Adopted, Lease, NewSaga, StoreError};
+use crate::ports::{Adopted, Head, Lease, NewSaga, StoreError};
 use crate::saga::chain;
 use crate::saga::code::Code;
 use crate::saga::state::{State, Status};
@@ -101,6 +101,14 @@ fn head_of(new: &NewSaga, owner: &str) -> Result<Document, StoreError> {
         head.insert("claim_intent_key", key);
     }
     Ok(head)
+}
+
+/// The head that a command repeats, or why it is refused.
+pub(super) async fn known(db: Db, new: NewSaga) -> Result<Option<Head>, StoreError> {
+    match taken_by(&db, &new).await? {
+        Some(Adopted::Existing(head)) => Ok(Some(*head)),
+        Some(Adopted::New(_)) | None => Ok(None),
+    }
 }
 
 /// Who has the key that was taken, in the order in which a repeat is recognised; `None` when

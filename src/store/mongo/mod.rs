@@ -151,6 +151,10 @@ impl Store for MongoStore {
         bounded(adopt::adopt(self.db.clone(), new, owner.to_owned(), ttl)).await
     }
 
+    async fn known(&self, new: &NewSaga) -> Result<Option<Head>, StoreError> {
+        bounded(adopt::known(self.db.clone(), new.clone())).await
+    }
+
     async fn load(&self, saga: &SagaId) -> Result<Option<Loaded>, StoreError> {
         bounded(query::load(self.db.clone(), saga.clone())).await
     }

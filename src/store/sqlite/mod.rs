@@ -87,6 +87,11 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn known(&self, new: &NewSaga) -> Result<Option<Head>, StoreError> {
+        let new = new.clone();
+        self.readers.run(move |conn| sagas::known(conn, &new)).await
+    }
+
     async fn load(&self, saga: &SagaId) -> Result<Option<Loaded>, StoreError> {
         let saga = saga.clone();
         self.readers.run(move |conn| query::load(conn, &saga)).await

@@ -70,6 +70,14 @@ pub(super) fn adopt(
     }))
 }
 
+/// The head that a command repeats, or why it is refused.
+pub(super) fn known(conn: &Connection, new: &NewSaga) -> Result<Option<Head>, StoreError> {
+    match repeat(conn, new)?.transpose()? {
+        Some(Adopted::Existing(head)) => Ok(Some(*head)),
+        Some(Adopted::New(_)) | None => Ok(None),
+    }
+}
+
 /// Looks at the unique keys in their order: command id, payment hash, intent key.
 fn repeat(
     conn: &Connection,

@@ -172,6 +172,11 @@ impl Store for SimStore {
         .await
     }
 
+    /// The fake's sagas are adopted once each.
+    async fn known(&self, _: &NewSaga) -> Result<Option<Head>, StoreError> {
+        Ok(None)
+    }
+
     async fn load(&self, saga: &SagaId) -> Result<Option<Loaded>, StoreError> {
         self.call(|disk| {
             let head = disk.heads.get(saga.as_str()).cloned();

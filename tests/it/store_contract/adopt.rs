@@ -320,3 +320,50 @@ async fn adopt_all<S: Store>(
     }
     (fresh, found, refusals)
 }
+
+/// Invariant: a look at the unique keys says what adoption would say, and inserts nothing.
+/// Seen red with a look that skips the payment hash.
+pub(crate) async fn known_is_what_adoption_would_answer<F: Fixture>(f: &F) {
+    let store = open(f).await;
+    let wallet = wallet(&*store, "npub1alice").await;
+    let first = NewSaga {
+        intent_key: Some("debt".to_owned()),
+        ..melt(&wallet)
+    };
+    assert_eq!(store.known(&first).await.unwrap(), None);
+    adopt_for(&*store, &first, LONG).await;
+    let before = snapshot(&*store).await;
+
+    let same = store.known(&first).await.unwrap().unwrap();
+    assert_eq!(same.new.id, first.id);
+    let other_id = NewSaga {
+        command_id: unique(),
+        ..first.clone()
+    };
+    let same = store.known(&other_id).await.unwrap().unwrap();
+    assert_eq!(
+        same.new.id, first.id,
+        "the same invoice by the same producer"
+    );
+    let refusals = [
+        (
+            NewSaga {
+                request_hash: unique(),
+                ..first.clone()
+            },
+            Code::CommandIdReused,
+        ),
+        (same_invoice(&first, &wallet), Code::InvoiceInUse),
+        (
+            NewSaga {
+                intent_key: Some("debt".to_owned()),
+                ..melt(&wallet)
+            },
+            Code::IntentInUse,
+        ),
+    ];
+    for (new, code) in refusals {
+        assert_eq!(store.known(&new).await, Err(StoreError::Refuse(code)));
+    }
+    assert_eq!(before, snapshot(&*store).await);
+}
