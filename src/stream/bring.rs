@@ -7,7 +7,7 @@
 //! | not in the stream | what is done |
 //! |---|---|
 //! | signatures of coins (C, DLEQ) | fetched from the mint by NUT-09, verified; without them the saga is left for the next run |
-//! | quote id, invoice, sealed token | melts that were sent, and owed change, go on without; everything else that has not ended is parked as `PRIVATE_HALF_LOST` |
+//! | quote id, invoice, sealed token | melts that were sent, and owed change, go on without; everything else that has not ended is parked as `PRIVATE_HALF_LOST`. A mint that settles a payment only when its quote is asked for leaves such a melt pending until it looks by itself, as at a restart |
 //! | preimage | the log says whether it was proven; a reply to a repeat has none |
 //! | owner of a wallet that the backup does not have | one of the npubs given, if its seed makes the wallet's coins |
 //! | producer, command id, intent key | the saga's producer is `stream`; a repeat by the true one finds its invoice in use |
