@@ -104,12 +104,7 @@ async fn durable<S: Store>(what: &str, store: S, mint: &EmbeddedMint, at_once: u
         Arc::new(SystemClock),
         "bench",
     );
-    let origin = Origin {
-        producer: Producer::new("bench"),
-        command_id: None,
-        intent_key: None,
-        timeout: Duration::from_secs(60),
-    };
+    let origin = Origin::new(Producer::new("bench"), Duration::from_secs(60));
     let target = Target {
         npub: NPUB.to_owned(),
         mint_url: None,

@@ -26,8 +26,10 @@
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
 //! | [`wire`] | `saga`, `ports` |
-//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports` |
+//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports`, `wire` |
+//! | [`queue`], [`relay`] | the same, over the bus |
 //! | [`store`], [`bus`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
+//! | [`serve`] | `saga`, `ports`, the loops |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
 
@@ -51,6 +53,18 @@ pub mod pool;
 
 /// The input and output of one step.
 pub mod perform;
+
+/// Publishes what is in the outbox, and publishes it again when the stream has lost it.
+pub mod relay;
+
+/// Commands from the queue.
+pub mod queue;
+
+/// Whether this process can do its work now.
+pub mod readiness;
+
+/// `meltd serve`: the roles of a process, and how they end together.
+pub mod serve;
 
 /// Finds what was left unfinished, and drives it with the same loop.
 pub mod recovery;

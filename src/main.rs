@@ -6,17 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use meltd::bus::memory::MemoryBus;
+use meltd::bus::nats::NatsBus;
 use meltd::cli::args::{Cli, Command};
 use meltd::cli::exit::{Exit, Failure};
 use meltd::cli::output::Out;
+use meltd::cli::serve::ServeArgs;
 use meltd::cli::{self, Act, LOOK_AGAIN};
 use meltd::clock::SystemClock;
-use meltd::config::{self, Config, LogFormat, StoreAddress};
-use meltd::driver::Driver;
+use meltd::config::{self, BusAddress, Config, LogFormat, StoreAddress};
+use meltd::driver::{Driver, Tuning};
+use meltd::intake::Caps;
 use meltd::mint::cdk::{CdkMint, Timeouts};
 use meltd::mint::keychain::Keychain;
-use meltd::ports::Store;
+use meltd::ports::{Outbox, Store};
 use meltd::saga::code::Code;
+use meltd::serve::Settings;
+use meltd::serve::signals::Signals;
 use meltd::store::mongo::MongoStore;
 use meltd::store::sqlite::SqliteStore;
 use tracing_subscriber::EnvFilter;
@@ -77,6 +83,9 @@ async fn run(cli: Cli, out: Out) -> Result<Exit, Failure> {
     if let Command::Demo(args) = command {
         return demo(config, args, out).await;
     }
+    if let Command::Serve(args) = command {
+        return serve(config, *args).await;
+    }
     let address = config.store_address()?;
     match &address {
         StoreAddress::Sqlite(file) => {
@@ -108,6 +117,59 @@ async fn with_store<S: Store>(
         unit: config.unit.clone(),
     };
     Ok(act.run(command).await)
+}
+
+/// Serves on the store and the bus that are named; neither has a default, because what serves
+/// others is set up on purpose.
+async fn serve(config: Config, args: ServeArgs) -> Result<Exit, Failure> {
+    let settings = args.settings(&config.unit)?;
+    let bus = args.bus.address()?.ok_or_else(|| {
+        let why = "serve wants its bus named: set --bus (MELTD_BUS)";
+        Failure::new(Code::BusInvalid, why)
+    })?;
+    if config.store.is_none() {
+        let why = "serve wants its store named: set --store (MELTD_STORE)";
+        return Err(Failure::new(Code::StoreInvalid, why));
+    }
+    let caps = args.limits.caps();
+    let address = config.store_address()?;
+    match &address {
+        StoreAddress::Sqlite(file) => {
+            config::make_folder_of(file)?;
+            let store = SqliteStore::open(file)?;
+            serve_on(store, &config, &address, caps, &bus, settings).await
+        }
+        StoreAddress::Mongo(uri) => {
+            let store = MongoStore::connect(uri).await?;
+            serve_on(store, &config, &address, caps, &bus, settings).await
+        }
+    }
+}
+
+async fn serve_on<S: Store + Outbox>(
+    store: S,
+    config: &Config,
+    address: &StoreAddress,
+    caps: Caps,
+    bus: &BusAddress,
+    settings: Settings,
+) -> Result<Exit, Failure> {
+    let signals = Signals::listen()
+        .map_err(|why| Failure::new(Code::ConfigInvalid, format!("no signals: {why}")))?;
+    let (urls, _mint) = mint_urls(config, address).await?;
+    let mut driver = driver(store, config, address, &urls)?;
+    driver.tuning.backoff_max = Tuning::default().backoff_max;
+    driver.tuning.caps = caps;
+    match bus {
+        BusAddress::Memory => {
+            let bus = MemoryBus::new();
+            cli::serve::serve(driver, bus, settings, signals).await
+        }
+        BusAddress::Nats(options) => {
+            let bus = NatsBus::connect(options).await?;
+            cli::serve::serve(driver, bus, settings, signals).await
+        }
+    }
 }
 
 /// The loop over these adapters, for a person who waits.

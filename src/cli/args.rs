@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit;
+use super::serve::ServeArgs;
 use super::values::{KindArg, PolicyArg, StatusArg, duration};
-use crate::config::Config;
+use crate::config::{Config, LimitArgs};
 use crate::saga::ids::Amount;
 
 /// Pays Lightning invoices out of Cashu ecash, and never loses, strands or doubles a sat.
@@ -28,6 +29,8 @@ pub struct Cli {
 pub enum Command {
     /// Show the whole thing on a mint inside this process, with a crash and its recovery
     Demo(DemoArgs),
+    /// Serve: take commands from the queue and finish what was left unfinished
+    Serve(Box<ServeArgs>),
     /// Pay a Lightning invoice
     Melt(MeltArgs),
     /// Fund a wallet: prints an invoice, waits until it is paid, and takes the ecash
@@ -90,6 +93,9 @@ pub struct MeltArgs {
     /// One of the configured mints [default: the first]
     #[arg(long, value_name = "URL")]
     pub mint: Option<String>,
+    /// What anybody may move.
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// `meltd mint`

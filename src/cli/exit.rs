@@ -7,7 +7,7 @@ use serde::ser::{SerializeMap, Serializer};
 use crate::config::Invalid;
 use crate::driver::DriveError;
 use crate::intake::Refused;
-use crate::ports::StoreError;
+use crate::ports::{BusError, StoreError};
 use crate::saga::code::{Code, Severity};
 use crate::saga::ids::SagaId;
 
@@ -21,7 +21,7 @@ Exit codes:
   5  not finished: it may be paid. Do not pay again; look with `meltd saga show ID`.
      An adopted saga needs no living process: it goes on at the next `meltd recover`
   6  critical, or parked for a person: do not pay again, look with `meltd saga show ID`
-  7  the store, the mint or the seed file cannot be used; nothing was reserved";
+  7  the store, the bus, the mint or the seed file cannot be used; nothing was reserved";
 
 /// The exit codes, for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum Exit {
     Unfinished = 5,
     /// Critical or parked.
     Critical = 6,
-    /// Store, mint or seed file.
+    /// Store, bus, mint or seed file.
     Unusable = 7,
 }
 
@@ -63,12 +63,18 @@ impl Exit {
 
     /// How a refusal with this code ends. It holds only while nothing is reserved.
     pub fn of(code: Code) -> Exit {
-        let usage = matches!(code, Code::ConfigInvalid | Code::StoreInvalid);
+        let usage = matches!(
+            code,
+            Code::ConfigInvalid | Code::StoreInvalid | Code::BusInvalid
+        );
         let unusable = matches!(
             code,
             Code::StoreUnreachable
+                | Code::ServeBroken
                 | Code::StoreUnusable
                 | Code::StoreNoReplicaSet
+                | Code::BusUnreachable
+                | Code::BusUnusable
                 | Code::SeedFileMode
                 | Code::SeedFileInvalid
                 | Code::MintUnreachable
@@ -204,6 +210,16 @@ impl From<Refused> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Refused::from(error).into()
+    }
+}
+
+impl From<BusError> for Failure {
+    fn from(error: BusError) -> Self {
+        let code = match &error {
+            BusError::Away(_) => Code::BusUnreachable,
+            BusError::Never(_) | BusError::Unusable(_) => Code::BusUnusable,
+        };
+        Failure::new(code, error.to_string())
     }
 }
 

@@ -72,7 +72,8 @@ pub(super) async fn melt<S: Store, M: Mint, C: Clock>(
     act: &Act<S, M, C>,
     args: MeltArgs,
 ) -> Result<MeltAnswer, Failure> {
-    let origin = act.origin(args.command_id, args.intent, args.timeout);
+    let mut origin = act.origin(args.command_id, args.intent, args.timeout);
+    origin.scope.caps = args.limits.caps();
     let request = MeltRequest {
         target: act.target(args.npub, args.mint),
         invoice: plain(&args.invoice).to_owned(),

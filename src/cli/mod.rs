@@ -7,6 +7,7 @@
 //! | `exit.rs` | exit codes and errors: the one place that maps codes to numbers |
 //! | `output.rs`, `progress.rs` | answers as text or JSON; waiting with somebody watching |
 //! | `follow.rs` | an adopted saga, followed to its answer |
+//! | `serve.rs` | the process that serves |
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
 //! | `demo/` | the tour on a mint in this process |
@@ -25,6 +26,7 @@ pub mod output;
 mod progress;
 mod recover;
 mod sagas;
+pub mod serve;
 mod show;
 mod timeline;
 mod values;
@@ -89,6 +91,7 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             Command::Recover(args) if args.dry_run => out.end(recover::dry_run(self).await),
             Command::Recover(args) => out.end(recover::recover(self, args).await),
             looking @ (Command::Demo(_)
+            | Command::Serve(_)
             | Command::Balance(_)
             | Command::Wallet(_)
             | Command::Saga(_)
@@ -107,6 +110,7 @@ pub async fn look<S: Store>(store: &S, command: Command, out: Out) -> Exit {
         Command::Saga(SagaCommand::Verify(args)) => out.end(show::verify(store, &args.id).await),
         Command::Audit(args::AuditCommand::Verify) => out.end(audit::verify(store).await),
         Command::Demo(_)
+        | Command::Serve(_)
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
@@ -119,6 +123,7 @@ pub fn acts(command: &Command) -> bool {
     match command {
         Command::Melt(_) | Command::Mint(_) | Command::Receive(_) | Command::Recover(_) => true,
         Command::Demo(_)
+        | Command::Serve(_)
         | Command::Balance(_)
         | Command::Wallet(_)
         | Command::Saga(_)

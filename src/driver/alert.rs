@@ -13,10 +13,10 @@ const WAITING: usize = 256;
 /// Something that a person should know at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
-    /// The saga.
-    pub saga: SagaId,
+    /// The saga, if it is about one.
+    pub saga: Option<SagaId>,
     /// Its wallet, by the opaque id.
-    pub wallet: WalletId,
+    pub wallet: Option<WalletId>,
     /// What it is.
     pub code: Code,
     /// When it was seen, UTC.

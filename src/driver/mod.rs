@@ -9,6 +9,7 @@ mod gate;
 mod log;
 mod outcome;
 mod patience;
+mod reply;
 mod tuning;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::failpoint;
 use crate::perform::{Claims, Round};
-use crate::ports::{Append, Clock, HeadAfter, Lease, Mint, Store, StoreError};
+use crate::ports::{Append, Clock, HeadAfter, Lease, Mint, NewSaga, Store, StoreError};
 use crate::saga::chain::{self, Tail};
 use crate::saga::code::Code;
 use crate::saga::decide::{Ctx, Decision, Then, decide};
@@ -32,6 +33,7 @@ pub use alert::{Alert, Alerts};
 pub use gate::Gate;
 pub use log::{fold, read};
 pub use outcome::{DriveError, Pass};
+pub use reply::reply;
 pub use tuning::Tuning;
 
 /// The loop with what it needs. Cheap to clone; one per process.
@@ -70,6 +72,7 @@ impl<S, M, C> Clone for Driver<S, M, C> {
 
 /// A saga under way: what is durable, and what waits for the next barrier.
 struct Run {
+    new: NewSaga,
     durable: Saga,
     saga: Saga,
     tail: Tail,
@@ -148,6 +151,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         }
         let (saga, tail) = fold(&loaded)?;
         let mut run = Run {
+            new: loaded.head.new,
             durable: saga.clone(),
             saga,
             tail,
@@ -300,7 +304,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                 erase_sealed: saga.state.is_terminal(),
             },
             records,
-            reply: None,
+            reply: reply(&run.new, &run.durable, saga),
         };
         Ok((append, tail))
     }
@@ -328,8 +332,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         error!(saga_id = %run.tail.saga, %code, %source, "{}", code.advice());
         if !again {
             self.alerts.raise(Alert {
-                saga: run.tail.saga.clone(),
-                wallet: run.saga.adoption.wallet.clone(),
+                saga: Some(run.tail.saga.clone()),
+                wallet: Some(run.saga.adoption.wallet.clone()),
                 code,
                 at: self.clock.now(),
             });

@@ -1,5 +1,8 @@
 //! How much value may be moved: by one melt, and by all melts of a wallet that have not ended.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use super::Refused;
 use crate::ports::{HeadFilter, Store, StoreError, Wallet};
 use crate::saga::code::Code;
@@ -9,6 +12,26 @@ use crate::saga::state::Status;
 
 /// Heads read at once while a wallet's open value is summed.
 const PAGE: u32 = 200;
+
+/// What one caller may do. The default: everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Whose wallets, as canonical npubs; `None` = anybody's.
+    pub wallets: Option<Arc<HashSet<String>>>,
+    /// What it may move, on top of what anybody may.
+    pub caps: Caps,
+}
+
+impl Scope {
+    pub(super) fn covers(&self, wallet: &Wallet) -> Result<(), Refused> {
+        match &self.wallets {
+            Some(wallets) if !wallets.contains(&wallet.npub) => {
+                Err(Refused::new(Code::WalletNotAllowed, ""))
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// Limits in the wallet's unit; `None` = without one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -37,7 +37,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let read = self.mint.read_invoice(request.invoice.trim());
         let invoice = read.map_err(|why| Refused::new(Code::InvalidInvoice, why))?;
         let (amount_msat, amountless) = amount(invoice.amount_msat, request.amount)?;
-        let fee_max = self.tuning.caps.and(&origin.caps).fee_max;
+        let fee_max = self.tuning.caps.and(&origin.scope.caps).fee_max;
         let command = MeltCommand {
             invoice: request.invoice.trim().to_lowercase(),
             payment_hash: invoice.payment_hash,

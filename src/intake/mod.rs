@@ -30,7 +30,7 @@ use crate::saga::code::Code;
 use crate::saga::command::Command;
 use crate::saga::ids::{Producer, SagaId};
 
-pub use limits::Caps;
+pub use limits::{Caps, Scope};
 pub use melt::MeltRequest;
 
 /// Whose wallet: the mint is the first configured one if none is named.
@@ -60,8 +60,8 @@ pub struct Origin {
     pub timeout: Duration,
     /// The subject that its answer goes to, if somebody waits for it on the bus.
     pub reply_to: Option<String>,
-    /// What this caller may move, on top of what anybody may.
-    pub caps: Caps,
+    /// Whose wallets this caller may act on, and how much it may move.
+    pub scope: Scope,
 }
 
 impl Origin {
@@ -74,7 +74,7 @@ impl Origin {
             intent_key: None,
             timeout,
             reply_to: None,
-            caps: Caps::default(),
+            scope: Scope::default(),
         }
     }
 }
@@ -135,13 +135,21 @@ fn coded(why: &str) -> Option<(Code, &str)> {
 pub struct Submitted {
     /// The saga.
     pub saga: SagaId,
+    /// The command's id: the caller's, or the one that was made for it.
+    pub command_id: String,
     /// The right to drive it at once; `None` for a repeat of a known command.
     pub lease: Option<Lease>,
 }
 
 impl Submitted {
-    fn known(saga: SagaId) -> Self {
-        Submitted { saga, lease: None }
+    /// What a command repeats.
+    fn known(saga: SagaId, command_id: String) -> Self {
+        let lease = None;
+        Submitted {
+            saga,
+            command_id,
+            lease,
+        }
     }
 }
 
@@ -182,17 +190,17 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// The head insert; a repeat gets the saga that it repeats.
     async fn adopt(&self, origin: &Origin, valid: Valid) -> Result<Submitted, Refused> {
         let (new, earlier) = self.head(origin, valid);
+        let (id, command_id) = (new.id.clone(), new.command_id.clone());
         if let Some(earlier) = earlier
             && let Some(known) = self.within_the_window(earlier, origin).await?
         {
             return Ok(known);
         }
-        if let Err(refused) = self.acceptable(&new, &origin.caps).await {
+        if let Err(refused) = self.acceptable(&new, &origin.scope).await {
             let known = self.store.known(&new).await?;
             let known = known.ok_or(refused)?;
-            return Ok(Submitted::known(known.new.id));
+            return Ok(Submitted::known(known.new.id, command_id));
         }
-        let id = new.id.clone();
         let adopted = self
             .store
             .adopt(new, &self.owner, self.tuning.lease_ttl)
@@ -201,9 +209,10 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         Ok(match adopted {
             Adopted::New(lease) => Submitted {
                 saga: id,
+                command_id,
                 lease: Some(lease),
             },
-            Adopted::Existing(head) => Submitted::known(head.new.id),
+            Adopted::Existing(head) => Submitted::known(head.new.id, command_id),
         })
     }
 
@@ -244,11 +253,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let at = origin.window.unwrap_or_else(|| self.clock.now());
         let is_repeat =
             head.new.command_id != earlier.command_id || window::covers(head.created_at, at);
-        Ok(is_repeat.then(|| Submitted::known(head.new.id)))
+        Ok(is_repeat.then(|| Submitted::known(head.new.id, head.new.command_id)))
     }
 
     /// What can be wrong with a command that is new.
-    async fn acceptable(&self, new: &NewSaga, caps: &Caps) -> Result<(), Refused> {
+    async fn acceptable(&self, new: &NewSaga, scope: &Scope) -> Result<(), Refused> {
+        scope.covers(&new.wallet)?;
         let Command::Melt(melt) = &new.command else {
             return Ok(());
         };
@@ -259,7 +269,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                 format!("it expired at {at}"),
             ));
         }
-        let caps = self.tuning.caps.and(caps);
+        let caps = self.tuning.caps.and(&scope.caps);
         limits::check(&*self.store, &new.wallet, melt.amount(), &caps).await
     }
 }

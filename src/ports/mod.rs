@@ -5,6 +5,7 @@
 mod bus;
 mod mint;
 mod notary;
+mod outbox;
 mod store;
 /// Subjects: which are well formed, and which pattern takes which.
 pub mod subject;
@@ -16,9 +17,12 @@ pub use bus::{
 };
 pub use mint::{Invoice, Keyset, Mint, OpenedToken, SwapInputs};
 pub use notary::{CheckSignature, Notary};
+pub use outbox::{
+    Again, Checkpoint, Holder, Link, Mark, Outbox, OutboxDepth, OutboxReply, OutboxRow, Refilled,
+};
 pub use store::{
-    Adopted, Append, Head, HeadAfter, HeadFilter, Lease, Loaded, NewSaga, OutboxReply, OutboxRow,
-    ProofRow, Store, StoreError, Wallet,
+    Adopted, Append, Head, HeadAfter, HeadFilter, Lease, Loaded, NewSaga, ProofRow, Store,
+    StoreError, Wallet,
 };
 
 /// The time, as a value that tests can move. UTC, milliseconds.

@@ -13,6 +13,8 @@ use crate::saga::ids::{Coin, KeysetId, Producer, SagaId, Seq, Signature, WalletI
 use crate::saga::proofs::{ProofState, ProofWrite, Token};
 use crate::saga::state::Status;
 
+use super::{Outbox, OutboxReply};
+
 /// One (npub, mint, unit). The id is opaque: it is what events and metrics may name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Wallet {
@@ -168,26 +170,6 @@ pub struct ProofRow {
     pub spent_at: Option<DateTime<Utc>>,
 }
 
-/// An answer that is to be published with the events that it tells of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutboxReply {
-    /// Under `melt.reply.<producer>.`.
-    pub subject: String,
-    /// The exact body.
-    pub body: String,
-}
-
-/// A published-to-be event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutboxRow {
-    /// `<saga>:<seq, 6 digits>`.
-    pub id: String,
-    /// `melt.events.<event type>`.
-    pub subject: String,
-    /// The exact body.
-    pub body: String,
-}
-
 /// Which sagas to list.
 #[derive(Clone, Debug, Default)]
 pub struct HeadFilter {
@@ -229,7 +211,7 @@ pub enum StoreError {
 }
 
 /// The record of everything. `append` is the only write path to sagas and proofs.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Outbox {
     /// The wallet of (npub, mint, unit), created on first sight.
     fn wallet(
         &self,
@@ -332,16 +314,6 @@ pub trait Store: Send + Sync + 'static {
         &self,
         wallet: &WalletId,
     ) -> impl Future<Output = Result<Vec<(KeysetId, u32)>, StoreError>> + Send;
-
-    /// The first outbox rows in id order, after `after`.
-    fn outbox(
-        &self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> impl Future<Output = Result<Vec<OutboxRow>, StoreError>> + Send;
-
-    /// Deletes published outbox rows.
-    fn outbox_delete(&self, ids: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Every row of every collection or table as text: for the test that looks for secrets.
     fn dump(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;

@@ -105,6 +105,10 @@ codes! {
     StoreUnusable = "STORE_UNUSABLE", High, "This is not a store that meltd can use: name another with MELTD_STORE, or restore it from a backup.";
     StoreNoReplicaSet = "STORE_NO_REPLICA_SET", High, "MongoDB must run as a replica set, because transactions need one: start it with --replSet and initiate it.";
     StoreInvalid = "STORE_INVALID", High, "MELTD_STORE must be sqlite:<file> or mongodb://….";
+    BusUnreachable = "BUS_UNREACHABLE", High, "The bus cannot be reached: check MELTD_BUS and that the server runs.";
+    BusUnusable = "BUS_UNUSABLE", High, "The bus is not as it must be, or refuses this user: the message says what to change on the server.";
+    BusInvalid = "BUS_INVALID", High, "MELTD_BUS must be memory, nats://… or tls://….";
+    ServeBroken = "SERVE_BROKEN", High, "A part of the process ended unexpectedly: its log says why; start it again.";
     SeedFileMode = "SEED_FILE_MODE", High, "The seed file can be read by others: chmod 600 it.";
     SeedFileInvalid = "SEED_FILE_INVALID", High, "The seed file must hold 128 hex digits and nothing else: restore it from your backup.";
     ConfigInvalid = "CONFIG_INVALID", Low, "An option has a value that cannot be used; the message says which.";
@@ -130,8 +134,6 @@ codes! {
     StreamDiverged = "STREAM_DIVERGED", Critical, "The event stream and the database tell different stories of the same saga: stop every meltd on this database and find out which copy of it was running.";
     StreamBroken = "STREAM_BROKEN", Critical, "The event stream has a gap or a changed event: compare it with the database, meltd audit verify --stream, and publish it again, meltd relay rewind.";
     PrivateHalfLost = "PRIVATE_HALF_LOST", High, "The database was brought forward from the stream, which does not hold this saga's invoice, quote or token: find out at the mint what became of it, then resolve it.";
-    BusUnreachable = "BUS_UNREACHABLE", High, "The bus cannot be reached: check MELTD_BUS and that the server runs.";
-    BusUnusable = "BUS_UNUSABLE", High, "The bus is not as it must be; the message says what differs: mend it, or name another with MELTD_BUS.";
     YConflict = "Y_CONFLICT", Critical, "A coin that was just signed is already stored for another wallet: an operator must look.";
 }
 

@@ -15,10 +15,10 @@ use crate::saga::ids::{SagaId, WalletId};
 pub struct CriticalAlert {
     /// The version of this shape: 1.
     pub version: Version,
-    /// The saga: look with `meltd saga show`.
-    pub saga: SagaId,
+    /// The saga, if it is about one: look with `meltd saga show`.
+    pub saga: Option<SagaId>,
     /// Its wallet, by the opaque id.
-    pub wallet: WalletId,
+    pub wallet: Option<WalletId>,
     /// What it is, for alarms.
     pub code: Code,
     /// How bad it is.
@@ -31,7 +31,12 @@ pub struct CriticalAlert {
 
 impl CriticalAlert {
     /// The alert of a code, with the code's advice.
-    pub fn new(saga: SagaId, wallet: WalletId, code: Code, at: DateTime<Utc>) -> Self {
+    pub fn new(
+        saga: Option<SagaId>,
+        wallet: Option<WalletId>,
+        code: Code,
+        at: DateTime<Utc>,
+    ) -> Self {
         CriticalAlert {
             version: Version,
             saga,

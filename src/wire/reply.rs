@@ -102,12 +102,51 @@ pub fn of(command_id: &str, saga: &Saga) -> MeltReply {
     }
 }
 
+/// The first answer to a command: it is this saga now.
+pub fn accepted(command_id: &str, saga: &SagaId) -> MeltReply {
+    MeltReply {
+        saga: Some(saga.clone()),
+        state: Some(State::Adopted.as_str().to_owned()),
+        ..without_saga(command_id, Outcome::Accepted)
+    }
+}
+
 /// The answer to a command that never became a saga.
 pub fn refused(command_id: &str, code: Code, reason: &str) -> MeltReply {
     MeltReply {
+        code: Some(code),
+        severity: Some(code.severity()),
+        message: Some(reason.to_owned()),
+        ..without_saga(command_id, Outcome::Refused)
+    }
+}
+
+/// The answer to a command that was put among the dead letters: a person may replay it, so it is
+/// not refused yet.
+pub fn put_aside(command_id: &str, code: Code, reason: &str) -> MeltReply {
+    MeltReply {
+        outcome: Outcome::Parked,
+        requires_manual_intervention: true,
+        ..refused(command_id, code, reason)
+    }
+}
+
+/// The answer while the saga's log cannot be read: nothing is known, so nothing is promised.
+pub fn unreadable(command_id: &str, saga: &SagaId) -> MeltReply {
+    let code = Code::StoreUnusable;
+    MeltReply {
+        outcome: Outcome::Critical,
+        saga: Some(saga.clone()),
+        requires_manual_intervention: true,
+        ..refused(command_id, code, code.advice())
+    }
+}
+
+fn without_saga(command_id: &str, outcome: Outcome) -> MeltReply {
+    MeltReply {
         version: Version,
         command_id: command_id.to_owned(),
-        outcome: Outcome::Refused,
+        outcome,
         saga: None,
         seq: 0,
         state: None,
@@ -119,9 +158,9 @@ pub fn refused(command_id: &str, code: Code, reason: &str) -> MeltReply {
         change_owed: 0,
         proven: false,
         preimage: None,
-        code: Some(code),
-        severity: Some(code.severity()),
-        message: Some(reason.to_owned()),
+        code: None,
+        severity: None,
+        message: None,
         requires_manual_intervention: false,
     }
 }

@@ -9,9 +9,11 @@ pub(crate) mod append;
 pub(crate) mod build;
 pub(crate) mod crash;
 pub(crate) mod lease;
+pub(crate) mod outbox;
 pub(crate) mod proofs;
 pub(crate) mod query;
 pub(crate) mod race;
+pub(crate) mod relay;
 
 /// An empty store, and the way to open it.
 pub(crate) trait Fixture: Sized {
@@ -91,12 +93,30 @@ macro_rules! store_contract {
             done_is_never_due,
             parked_and_owing_are_due,
         );
+        store_contract!(@group $fixture, outbox:
+            the_outbox_is_ordered_and_emptied,
+            a_reply_is_a_row_behind_its_record,
+            a_failed_append_leaves_no_row,
+            a_row_that_failed_waits_and_is_due_again,
+            a_parked_row_stays_until_it_is_let_go,
+            the_depth_counts_what_is_there,
+            rows_come_back_in_a_new_round,
+            only_sagas_that_changed_since_come_back,
+            whoever_waits_is_woken_by_an_append,
+        );
+        store_contract!(@group $fixture, relay:
+            the_mark_only_moves_forwards_by_settling,
+            a_new_stream_replaces_the_mark,
+            an_old_holder_neither_marks_nor_takes_away,
+            checkpoints_are_kept_and_forgotten,
+            a_named_lease_has_one_holder,
+            a_named_lease_ends_and_is_taken_with_the_next_epoch,
+        );
         store_contract!(@group $fixture, query:
             counters_are_ranges_without_gaps_of_their_own,
             counters_do_not_overflow,
             heads_are_filtered_and_paged,
             proofs_are_filtered_by_state,
-            the_outbox_is_ordered_and_emptied,
             unknown_sagas_are_none,
             the_dump_holds_everything,
         );

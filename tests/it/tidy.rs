@@ -50,6 +50,10 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/driver/", LOOP, LOOP_CRATES),
     ("src/perform/", LOOP, LOOP_CRATES),
     ("src/intake/", LOOP, LOOP_CRATES),
+    ("src/queue/", LOOP, LOOP_CRATES),
+    ("src/readiness.rs", LOOP, LOOP_CRATES),
+    ("src/serve/", SERVE, LOOP_CRATES),
+    ("src/relay/", &["saga", "ports"], LOOP_CRATES),
     ("src/recovery.rs", LOOP, LOOP_CRATES),
     ("src/pool.rs", LOOP, LOOP_CRATES),
     ("src/audit.rs", LOOP, LOOP_CRATES),
@@ -92,7 +96,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["tokio", "chrono", "tracing"],
     ),
     ("src/mint/", &["saga", "ports", "mint"], &["cdk", "*"]),
-    ("src/config.rs", &["*"], &["*"]),
+    ("src/config/", &["*"], &["*"]),
     ("src/cli", &["*"], &["*"]),
     ("src/main.rs", &["*"], &["*"]),
     ("src/lib.rs", &["*"], &["*"]),
@@ -108,8 +112,23 @@ const LOOP: &[&str] = &[
     "audit",
     "stream",
     "pool",
+    "queue",
+    "readiness",
     "failpoint",
     "npub",
+];
+/// What runs the loops in one process.
+const SERVE: &[&str] = &[
+    "saga",
+    "ports",
+    "wire",
+    "driver",
+    "pool",
+    "queue",
+    "relay",
+    "readiness",
+    "recovery",
+    "serve",
 ];
 const LOOP_CRATES: &[&str] = &[
     "tokio",

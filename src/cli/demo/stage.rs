@@ -147,7 +147,9 @@ impl<S: Store, M: Mint, C: Clock> Stage<S, M, C> {
 
     /// Drives an adopted saga to its answer.
     pub(super) async fn drive(&self, submitted: Submitted) -> Result<Saga, Failure> {
-        let Submitted { saga: id, lease } = submitted;
+        let Submitted {
+            saga: id, lease, ..
+        } = submitted;
         let driver = &self.act.driver;
         match driver.drive_until(&id, lease, PATIENCE).await {
             Ok(Some(pass)) => Ok(pass.saga),

@@ -8,6 +8,7 @@
 //! | `settle`, `verdict` | what to do when it did not go as planned, and what to answer |
 //! | `orphans` | the transactions that dead processes leave open |
 //! | `adopt`, `lease`, `wallets`, `query` | everything else, one write or one read each |
+//! | `outbox`, `refill`, `relay`, `wake` | what is to be published, and how far that has come |
 //! | `fault` | driver errors in the caller's words |
 //!
 //! It never retries on the strength of an error's text, never reads the clock of this machine into
@@ -20,13 +21,18 @@ mod fault;
 mod indexes;
 mod lease;
 mod orphans;
+mod outbox;
 mod plan;
+mod publish;
 mod query;
+mod refill;
+mod relay;
 mod rows;
 mod schema;
 mod settle;
 mod transact;
 mod verdict;
+mod wake;
 mod wallets;
 
 use std::future::Future;
@@ -35,9 +41,9 @@ use std::time::Duration;
 use mongodb::{Client, Collection, Database};
 
 use self::commit::Committers;
+use self::wake::Wake;
 use crate::ports::{
-    Adopted, Append, Head, HeadFilter, Lease, Loaded, NewSaga, OutboxRow, ProofRow, Store,
-    StoreError, Wallet,
+    Adopted, Append, Head, HeadFilter, Lease, Loaded, NewSaga, ProofRow, Store, StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -53,6 +59,7 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 pub struct MongoStore {
     db: Db,
     committers: Committers,
+    wake: Wake,
 }
 
 impl MongoStore {
@@ -68,12 +75,18 @@ impl MongoStore {
         let ready = db.clone();
         bounded(async move { schema::prepare(&ready).await }).await?;
         let committers = Committers::start(&db);
-        Ok(MongoStore { db, committers })
+        let wake = Wake::new(&db);
+        Ok(MongoStore {
+            db,
+            committers,
+            wake,
+        })
     }
 
     /// Finishes the appends that wait, then closes the connections. Calls after it fail.
     pub async fn shutdown(&self) {
         let work = async {
+            self.wake.stop().await;
             self.committers.stop().await;
             self.db.client.clone().shutdown().await;
         };
@@ -108,6 +121,10 @@ impl Db {
 
     fn proofs<T: Send + Sync>(&self) -> Collection<T> {
         self.database.collection(schema::PROOFS)
+    }
+
+    fn leases<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::LEASES)
     }
 
     fn wallets<T: Send + Sync>(&self) -> Collection<T> {
@@ -231,19 +248,6 @@ impl Store for MongoStore {
 
     async fn counters(&self, wallet: &WalletId) -> Result<Vec<(KeysetId, u32)>, StoreError> {
         bounded(wallets::counters(self.db.clone(), wallet.clone())).await
-    }
-
-    async fn outbox(&self, after: Option<&str>, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
-        bounded(query::outbox(
-            self.db.clone(),
-            after.map(str::to_owned),
-            limit,
-        ))
-        .await
-    }
-
-    async fn outbox_delete(&self, ids: &[String]) -> Result<(), StoreError> {
-        bounded(query::outbox_delete(self.db.clone(), ids.to_vec())).await
     }
 
     async fn dump(&self) -> Result<Vec<String>, StoreError> {

@@ -3,7 +3,8 @@
 
 use mongodb::bson::{Bson, Document, doc};
 
-use super::rows::{EventDoc, OutboxDoc, ProofDoc, stored};
+use super::outbox::{event_row, reply_row};
+use super::rows::{EventDoc, ProofDoc, stored};
 use crate::ports::{Append, HeadAfter, StoreError};
 use crate::saga::ids::Y;
 use crate::saga::proofs::{ProofState, ProofWrite};
@@ -21,7 +22,7 @@ pub(super) struct Plan {
     /// The head's update statement.
     pub(super) head: Document,
     pub(super) events: Vec<EventDoc>,
-    pub(super) outbox: Vec<OutboxDoc>,
+    pub(super) outbox: Vec<Document>,
     pub(super) moves: Vec<Move>,
     pub(super) inserts: Vec<ProofDoc>,
 }
@@ -72,19 +73,19 @@ impl Plan {
         let condition = doc! {
             "_id": append.saga.as_str(), "version": expected, "fence": fence,
         };
-        let outbox = append.records.iter().map(|record| OutboxDoc {
-            id: record.id(),
-            subject: format!("melt.events.{}", record.name),
-            body: record.body.clone(),
-        });
+        let events: Vec<_> = append.records.into_iter().map(EventDoc::of).collect();
+        let mut outbox: Vec<_> = events.iter().map(event_row).collect();
+        if let (Some(reply), Some(last)) = (append.reply, events.last()) {
+            outbox.push(reply_row(&append.saga, last, reply));
+        }
         Ok(Plan {
-            outbox: outbox.collect(),
+            outbox,
             saga: append.saga.as_str().to_owned(),
             wallet: append.wallet.as_str().to_owned(),
             expected,
             fence,
             head: doc! { "q": condition, "u": head_update(&append.head, version) },
-            events: append.records.into_iter().map(EventDoc::of).collect(),
+            events,
             moves,
             inserts,
         })

@@ -1,4 +1,4 @@
-//! Reads, all of them of what a majority has, and the outbox's deletions.
+//! Reads, all of them of what a majority has.
 
 use futures::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
@@ -6,8 +6,8 @@ use mongodb::{Collection, Cursor};
 
 use super::Db;
 use super::fault::{damaged, store_error};
-use super::rows::{EventDoc, HeadDoc, OutboxDoc, ProofDoc};
-use crate::ports::{Head, HeadFilter, Loaded, OutboxRow, ProofRow, StoreError};
+use super::rows::{EventDoc, HeadDoc, ProofDoc};
+use crate::ports::{Head, HeadFilter, Loaded, ProofRow, StoreError};
 use crate::saga::chain::Record;
 use crate::saga::ids::{SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -21,8 +21,7 @@ pub(super) async fn load(db: Db, saga: SagaId) -> Result<Option<Loaded>, StoreEr
         return Ok(None);
     };
     let head = head.into_head()?;
-    // `;` is the character after `:`, so this is every `<saga>:<seq>` and nothing else.
-    let own = doc! { "_id": { "$gte": format!("{saga}:"), "$lt": format!("{saga};") } };
+    let own = doc! { "_id": own_ids(&saga) };
     let events = db.events::<EventDoc>();
     let events: Vec<_> = collect(events.find(own).sort(doc! { "_id": 1 }).await).await?;
     let records: Result<Vec<Record>, _> = events.into_iter().map(EventDoc::into_record).collect();
@@ -32,6 +31,11 @@ pub(super) async fn load(db: Db, saga: SagaId) -> Result<Option<Loaded>, StoreEr
         return Err(damaged("log", saga.as_str()));
     }
     Ok(Some(Loaded { head, records }))
+}
+
+/// Every `<saga>:<seq>` of a saga and nothing else: `;` is the character after `:`.
+pub(super) fn own_ids(saga: &SagaId) -> Document {
+    doc! { "$gte": format!("{saga}:"), "$lt": format!("{saga};") }
 }
 
 /// Heads in id order.
@@ -84,36 +88,6 @@ async fn proof_rows(db: &Db, wanted: Document) -> Result<Vec<ProofRow>, StoreErr
     let proofs = db.proofs::<ProofDoc>();
     let found: Vec<_> = collect(proofs.find(wanted).sort(doc! { "_id": 1 }).await).await?;
     found.into_iter().map(ProofDoc::into_row).collect()
-}
-
-/// Outbox rows in id order.
-pub(super) async fn outbox(
-    db: Db,
-    after: Option<String>,
-    limit: u32,
-) -> Result<Vec<OutboxRow>, StoreError> {
-    if limit == 0 {
-        return Ok(Vec::new());
-    }
-    let wanted = after.map(|after| doc! { "_id": { "$gt": after } });
-    let rows = db.outbox::<OutboxDoc>();
-    let found = rows
-        .find(wanted.unwrap_or_default())
-        .sort(doc! { "_id": 1 });
-    let found: Vec<_> = collect(found.limit(i64::from(limit)).await).await?;
-    let row = |doc: OutboxDoc| OutboxRow {
-        id: doc.id,
-        subject: doc.subject,
-        body: doc.body,
-    };
-    Ok(found.into_iter().map(row).collect())
-}
-
-/// Deletes published rows.
-pub(super) async fn outbox_delete(db: Db, ids: Vec<String>) -> Result<(), StoreError> {
-    let rows = db.outbox::<OutboxDoc>();
-    let gone = rows.delete_many(doc! { "_id": { "$in": ids } }).await;
-    gone.map(|_| ()).map_err(store_error)
 }
 
 /// Every document of every collection, as MongoDB's extended JSON.

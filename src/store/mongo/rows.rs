@@ -2,7 +2,7 @@
 //! the way in and out; a number that does not fit is a refusal, never a wrap.
 
 use chrono::{DateTime, Utc};
-use mongodb::bson;
+use mongodb::bson::{self, Document, doc};
 use serde::{Deserialize, Serialize};
 
 use super::fault::damaged;
@@ -18,7 +18,11 @@ pub(super) fn stored(number: u64, what: &str) -> Result<i64, StoreError> {
     i64::try_from(number).map_err(|_| StoreError::Unusable(format!("the {what} is too large")))
 }
 
-fn date(date: bson::DateTime, what: &str, id: &str) -> Result<DateTime<Utc>, StoreError> {
+pub(super) fn date(
+    date: bson::DateTime,
+    what: &str,
+    id: &str,
+) -> Result<DateTime<Utc>, StoreError> {
     DateTime::from_timestamp_millis(date.timestamp_millis()).ok_or_else(|| damaged(what, id))
 }
 
@@ -114,6 +118,18 @@ impl EventDoc {
         }
     }
 
+    /// The fields that its outbox row copies.
+    pub(super) fn outbox_fields(&self) -> Document {
+        doc! {
+            "saga": &self.saga,
+            "subject": format!("melt.events.{}", self.name),
+            "body": &self.body,
+            "seq": self.seq,
+            "hash": &self.hash,
+            "prev_hash": &self.prev_hash,
+        }
+    }
+
     pub(super) fn into_record(self) -> Result<Record, StoreError> {
         Ok(Record {
             seq: u32::try_from(self.seq).map_err(|_| damaged("position", &self.id))?,
@@ -125,15 +141,6 @@ impl EventDoc {
             hash: self.hash,
         })
     }
-}
-
-/// An event that waits to be published.
-#[derive(Clone, Deserialize, Serialize)]
-pub(super) struct OutboxDoc {
-    #[serde(rename = "_id")]
-    pub(super) id: String,
-    pub(super) subject: String,
-    pub(super) body: String,
 }
 
 /// A proof.

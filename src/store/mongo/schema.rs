@@ -16,7 +16,9 @@ pub(super) const EVENTS: &str = "saga_events";
 pub(super) const OUTBOX: &str = "outbox";
 pub(super) const PROOFS: &str = "proofs";
 pub(super) const WALLETS: &str = "wallets";
-const LEASES: &str = "leases";
+pub(super) const LEASES: &str = "leases";
+pub(super) const MARK: &str = "relay_mark";
+pub(super) const CHECKPOINTS: &str = "relay_checkpoints";
 
 /// The collection exists: another process was faster.
 const NAMESPACE_EXISTS: i32 = 48;
@@ -57,17 +59,16 @@ async fn renew(db: &Db, name: &str, validator: Document) -> Result<(), StoreErro
     done.map(|_| ()).map_err(store_error)
 }
 
-fn validators() -> [(&'static str, Document); 6] {
+fn validators() -> [(&'static str, Document); 8] {
     [
         (SAGAS, sagas()),
         (EVENTS, events()),
-        (
-            OUTBOX,
-            strict(&[("subject", text()), ("body", text())], &[]),
-        ),
+        (OUTBOX, outbox()),
         (PROOFS, proofs()),
         (WALLETS, wallets()),
         (LEASES, leases()),
+        (MARK, mark()),
+        (CHECKPOINTS, checkpoints()),
     ]
 }
 
@@ -122,6 +123,35 @@ fn events() -> Document {
     strict(&fields, &[])
 }
 
+/// What an append writes, and what only some rows get later.
+fn outbox() -> Document {
+    let fields = [
+        ("saga", text()),
+        ("subject", text()),
+        ("body", text()),
+        ("written_at", doc! { "bsonType": "timestamp" }),
+        ("seq", whole()),
+        ("hash", text()),
+        ("prev_hash", text()),
+        ("round", whole()),
+        ("attempts", whole()),
+        ("next_attempt_at", date_or_null()),
+        ("parked", doc! { "bsonType": "bool" }),
+        ("last_error", text()),
+    ];
+    let later = [
+        "seq",
+        "hash",
+        "prev_hash",
+        "round",
+        "attempts",
+        "next_attempt_at",
+        "parked",
+        "last_error",
+    ];
+    strict(&fields, &later)
+}
+
 fn proofs() -> Document {
     use ProofState::{Pending, Reserved, Spent, Unspent};
     use TransactionType::{Change, Minted, Received, Sent};
@@ -159,6 +189,29 @@ fn wallets() -> Document {
 
 fn leases() -> Document {
     let fields = [("owner", text()), ("until", date()), ("epoch", whole())];
+    strict(&fields, &[])
+}
+
+/// The `_id` is always the same: there is one mark.
+fn mark() -> Document {
+    let fields = [
+        ("created", text()),
+        ("sequence", whole()),
+        ("message", text()),
+        ("epoch", whole()),
+    ];
+    strict(&fields, &[])
+}
+
+/// The `_id` is when it was taken.
+fn checkpoints() -> Document {
+    let fields = [
+        ("created", text()),
+        ("sequence", whole()),
+        ("message", text()),
+        ("floor", date()),
+        ("taken_at", date()),
+    ];
     strict(&fields, &[])
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::commit::Job;
 use super::fault::{brief, codes, is_collision, is_transient, store_error};
-use super::rows::{EventDoc, OutboxDoc, ProofDoc};
+use super::rows::{EventDoc, ProofDoc};
 use super::{Db, connect, schema, settle};
 use crate::ports::StoreError;
 
@@ -97,7 +97,7 @@ async fn write(db: &Db, session: &mut ClientSession, jobs: &[Job]) -> Result<(),
         .session(&mut *session)
         .await?;
     let outbox = plans().flat_map(|p| &p.outbox);
-    db.outbox::<OutboxDoc>()
+    db.outbox::<Document>()
         .insert_many(outbox)
         .session(&mut *session)
         .await?;

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use crate::ports::{Append, StoreError};
+use crate::ports::{Append, OutboxReply, StoreError};
 use crate::saga::state::Status;
 
 use super::fault::is_duplicate;
@@ -21,12 +21,15 @@ const RECORD: &str = "
 INSERT INTO saga_events (id, saga, seq, name, body, private, prev_hash, hash)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
+const OUTBOX: &str = "
+INSERT INTO outbox (id, event, subject, body, written_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+
 /// Writes head, events, outbox rows and proof rows, or says why not.
 pub(super) fn append(conn: &Connection, append: &Append) -> Result<(), StoreError> {
     check(append)?;
     let now = now(conn)?;
     advance(conn, append, now)?;
-    record(conn, append)?;
+    record(conn, append, now)?;
     let writer = ProofWriter {
         conn,
         saga: &append.saga,
@@ -35,15 +38,6 @@ pub(super) fn append(conn: &Connection, append: &Append) -> Result<(), StoreErro
     };
     writer.move_all(&append.proofs)?;
     writer.insert_all(&append.proofs)
-}
-
-/// Deletes published outbox rows; those that are gone already do not matter.
-pub(super) fn outbox_delete(conn: &Connection, ids: &[String]) -> Result<(), StoreError> {
-    let mut delete = conn.prepare_cached("DELETE FROM outbox WHERE id = ?1")?;
-    for id in ids {
-        delete.execute([id])?;
-    }
-    Ok(())
 }
 
 /// The records follow the version that was read, without a gap. Anything else is a caller's bug
@@ -92,7 +86,7 @@ fn advance(conn: &Connection, append: &Append, now: i64) -> Result<(), StoreErro
     }
 }
 
-fn record(conn: &Connection, append: &Append) -> Result<(), StoreError> {
+fn record(conn: &Connection, append: &Append, now: i64) -> Result<(), StoreError> {
     let reload_if_there = |error: rusqlite::Error| {
         if is_duplicate(&error) {
             StoreError::Reload
@@ -101,7 +95,7 @@ fn record(conn: &Connection, append: &Append) -> Result<(), StoreError> {
         }
     };
     let mut event = conn.prepare_cached(RECORD)?;
-    let mut outbox = conn.prepare_cached("INSERT INTO outbox (id) VALUES (?1)")?;
+    let mut outbox = conn.prepare_cached(OUTBOX)?;
     for record in &append.records {
         let id = record.id();
         event
@@ -116,7 +110,16 @@ fn record(conn: &Connection, append: &Append) -> Result<(), StoreError> {
                 record.hash,
             ])
             .map_err(reload_if_there)?;
-        outbox.execute([id]).map_err(reload_if_there)?;
+        let none: Option<&str> = None;
+        outbox
+            .execute(params![id, id, none, none, now])
+            .map_err(reload_if_there)?;
+    }
+    if let (Some(reply), Some(last)) = (&append.reply, append.records.last()) {
+        let (event, id) = (last.id(), OutboxReply::id(&last.id()));
+        outbox
+            .execute(params![id, event, reply.subject, reply.body, now])
+            .map_err(reload_if_there)?;
     }
     Ok(())
 }

@@ -8,9 +8,13 @@
 
 mod append;
 mod fault;
+mod migrate;
+mod outbox;
 mod proofs;
+mod publish;
 mod query;
 mod reader;
+mod relay;
 mod rows;
 mod sagas;
 mod schema;
@@ -20,9 +24,10 @@ mod writer;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::ports::{
-    Adopted, Append, Head, HeadFilter, Lease, Loaded, NewSaga, OutboxRow, ProofRow, Store,
-    StoreError, Wallet,
+    Adopted, Append, Head, HeadFilter, Lease, Loaded, NewSaga, ProofRow, Store, StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -35,6 +40,8 @@ use writer::Writer;
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    /// Told of every append, for the relay in this process.
+    appended: Notify,
 }
 
 impl SqliteStore {
@@ -49,6 +56,7 @@ impl SqliteStore {
         Ok(SqliteStore {
             writer: Writer::start(conn)?,
             readers: Readers::new(path),
+            appended: Notify::new(),
         })
     }
 }
@@ -100,7 +108,9 @@ impl Store for SqliteStore {
     async fn append(&self, append: Append) -> Result<(), StoreError> {
         self.writer
             .run(move |conn| append::append(conn, &append))
-            .await
+            .await?;
+        self.appended.notify_one();
+        Ok(())
     }
 
     async fn lease(
@@ -178,20 +188,6 @@ impl Store for SqliteStore {
         let wallet = wallet.clone();
         self.readers
             .run(move |conn| wallets::counters(conn, &wallet))
-            .await
-    }
-
-    async fn outbox(&self, after: Option<&str>, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
-        let after = after.unwrap_or_default().to_owned();
-        self.readers
-            .run(move |conn| query::outbox(conn, &after, limit))
-            .await
-    }
-
-    async fn outbox_delete(&self, ids: &[String]) -> Result<(), StoreError> {
-        let ids = ids.to_vec();
-        self.writer
-            .run(move |conn| append::outbox_delete(conn, &ids))
             .await
     }
 

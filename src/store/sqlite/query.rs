@@ -3,7 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Rows, ToSql, params};
 
-use crate::ports::{Head, HeadFilter, Loaded, OutboxRow, ProofRow, StoreError};
+use crate::ports::{Head, HeadFilter, Loaded, ProofRow, StoreError};
 use crate::saga::ids::{SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
 
@@ -86,24 +86,6 @@ pub(super) fn proofs_by_y(conn: &Connection, ys: &[Y]) -> Result<Vec<ProofRow>, 
     collect(select.query([ys])?, proof_of)
 }
 
-pub(super) fn outbox(
-    conn: &Connection,
-    after: &str,
-    limit: u32,
-) -> Result<Vec<OutboxRow>, StoreError> {
-    let mut select = conn.prepare_cached(
-        "SELECT o.id, e.name, e.body FROM outbox o CROSS JOIN saga_events e ON e.id = o.id
-         WHERE o.id > ?1 ORDER BY o.id LIMIT ?2",
-    )?;
-    collect(select.query(params![after, limit])?, |row| {
-        Ok(OutboxRow {
-            id: text(row, "id")?,
-            subject: format!("melt.events.{}", text(row, "name")?),
-            body: text(row, "body")?,
-        })
-    })
-}
-
 /// Every row of every table, as `table column=value …`.
 pub(super) fn dump(conn: &Connection) -> Result<Vec<String>, StoreError> {
     let mut tables =
@@ -139,11 +121,11 @@ fn shown(value: ValueRef<'_>) -> String {
 }
 
 /// A JSON array of words for `json_each`, so that one statement serves any number of them.
-fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
     serde_json::Value::from_iter(words).to_string()
 }
 
-fn collect<T>(
+pub(super) fn collect<T>(
     mut rows: Rows<'_>,
     read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {

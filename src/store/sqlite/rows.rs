@@ -117,10 +117,10 @@ fn word<T: Copy>(
     found.ok_or_else(|| damaged(column))
 }
 
-fn time(millis: i64) -> Result<DateTime<Utc>, StoreError> {
+pub(super) fn time(millis: i64) -> Result<DateTime<Utc>, StoreError> {
     DateTime::from_timestamp_millis(millis).ok_or_else(|| damaged("time"))
 }
 
-fn maybe_time(row: &Row<'_>, column: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+pub(super) fn maybe_time(row: &Row<'_>, column: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
     row.get::<_, Option<i64>>(column)?.map(time).transpose()
 }

@@ -28,7 +28,7 @@ pub(super) fn now(conn: &Connection) -> Result<i64, StoreError> {
 
 /// A moment that far from now, a century at most: what is longer is a mistake, and must still
 /// be a date.
-fn after(now: i64, wait: Duration) -> i64 {
+pub(super) fn after(now: i64, wait: Duration) -> i64 {
     const CENTURY_MS: u128 = 100 * 366 * 24 * 3_600_000;
     let wait = i64::try_from(wait.as_millis().min(CENTURY_MS)).unwrap_or_default();
     now.saturating_add(wait)

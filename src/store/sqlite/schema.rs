@@ -8,8 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::ports::StoreError;
 
-/// The version of the tables below.
-const VERSION: u32 = 1;
+use super::migrate::{OUTBOX, VERSION, migrate};
 
 /// How long a statement waits for another process before [`StoreError::Unavailable`]: much longer
 /// than the largest group commit, shorter than a lease.
@@ -31,7 +30,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     create(path)?;
     let conn = connect(path, false)?;
     // Looked at before anything is changed: the file may be another program's.
-    let empty = is_empty(&conn, path)?;
+    let found = version(&conn, path)?;
     let mode = write_ahead_log(&conn)?;
     if mode != "wal" {
         return Err(StoreError::Unusable(format!(
@@ -39,16 +38,25 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
             path.display()
         )));
     }
-    if empty {
+    if found != Some(VERSION) {
         conn.execute_batch("BEGIN IMMEDIATE")?;
-        if is_empty(&conn, path)? {
-            conn.execute_batch(TABLES)?;
-            let insert = "INSERT INTO meta (key, value) VALUES ('schema', ?1)";
-            conn.execute(insert, [VERSION.to_string()])?;
+        // Another process may have been faster.
+        match version(&conn, path)? {
+            Some(VERSION) => {}
+            Some(older) => migrate(&conn, older)?,
+            None => make(&conn)?,
         }
         conn.execute_batch("COMMIT")?;
     }
     Ok(conn)
+}
+
+fn make(conn: &Connection) -> Result<(), StoreError> {
+    conn.execute_batch(TABLES)?;
+    conn.execute_batch(OUTBOX)?;
+    let insert = "INSERT INTO meta (key, value) VALUES ('schema', ?1)";
+    conn.execute(insert, [VERSION.to_string()])?;
+    Ok(())
 }
 
 /// A connection to a file that exists.
@@ -105,12 +113,13 @@ fn write_ahead_log(conn: &Connection) -> Result<String, StoreError> {
     }
 }
 
-/// True for a new file; an error for one that is not ours, or newer than this program.
-fn is_empty(conn: &Connection, path: &Path) -> Result<bool, StoreError> {
+/// The version of its tables, `None` for a new file; an error for one that is not ours, or newer
+/// than this program.
+fn version(conn: &Connection, path: &Path) -> Result<Option<u32>, StoreError> {
     let path = path.display();
     let tables: u32 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
-        return Ok(true);
+        return Ok(None);
     }
     let foreign = || {
         StoreError::Unusable(format!(
@@ -128,7 +137,7 @@ fn is_empty(conn: &Connection, path: &Path) -> Result<bool, StoreError> {
             _ => e.into(),
         })?;
     match version.and_then(|text| text.parse::<u32>().ok()) {
-        Some(VERSION) => Ok(false),
+        Some(known @ 1..=VERSION) => Ok(Some(known)),
         Some(newer) => Err(StoreError::Unusable(format!(
             "{path} was written by another version of meltd (schema {newer}, this program knows \
              {VERSION}): run that version"

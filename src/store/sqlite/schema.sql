@@ -1,4 +1,4 @@
--- Schema 1. Times are milliseconds since 1970 by SQLite's clock, and amounts are whole units.
+-- The record. Times are milliseconds since 1970 by SQLite's clock, and amounts are whole units.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY NOT NULL,
@@ -87,11 +87,6 @@ BEGIN SELECT RAISE(ABORT, 'an event never changes'); END;
 
 CREATE TRIGGER saga_events_stay BEFORE DELETE ON saga_events
 BEGIN SELECT RAISE(ABORT, 'an event is never deleted'); END;
-
--- What is still to be published: subject and body are the event's own.
-CREATE TABLE outbox (
-    id TEXT PRIMARY KEY NOT NULL REFERENCES saga_events (id)
-) STRICT, WITHOUT ROWID;
 
 CREATE TABLE proofs (
     y                     TEXT PRIMARY KEY NOT NULL,

@@ -4,6 +4,7 @@
 mod books;
 mod funding;
 mod mint;
+mod outbox;
 mod schedules;
 mod store;
 mod workers;

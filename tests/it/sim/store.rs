@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use meltd::ports::{
-    Adopted, Append, Clock, Head, HeadFilter, Lease, Loaded, NewSaga, OutboxRow, ProofRow, Store,
-    StoreError, Wallet,
+    Adopted, Append, Clock, Head, HeadFilter, Lease, Loaded, NewSaga, ProofRow, Store, StoreError,
+    Wallet,
 };
 use meltd::saga::chain::{Record, genesis};
 use meltd::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use meltd::saga::proofs::{ProofState, ProofWrite};
 use meltd::saga::state::Status;
 
+use super::outbox::Outgoing;
 use super::world::{Life, SimClock};
 
 /// What survives a crash.
@@ -25,6 +26,7 @@ pub struct Disk {
     pub records: BTreeMap<String, Vec<Record>>,
     pub proofs: BTreeMap<Y, ProofRow>,
     counters: BTreeMap<String, u32>,
+    pub outgoing: Outgoing,
     /// Transactions so far, and head inserts: the happy path is counted.
     pub appends: u32,
     pub adoptions: u32,
@@ -38,11 +40,11 @@ pub struct SimStore {
 }
 
 impl SimStore {
-    async fn call<T>(&self, act: impl FnOnce(&mut Disk) -> T) -> T {
+    pub(super) async fn call<T>(&self, act: impl FnOnce(&mut Disk) -> T) -> T {
         self.life.call(|| act(&mut self.disk.lock().unwrap())).await
     }
 
-    fn until(&self, ttl: Duration) -> DateTime<Utc> {
+    pub(super) fn until(&self, ttl: Duration) -> DateTime<Utc> {
         self.clock.now() + TimeDelta::from_std(ttl).unwrap()
     }
 }
@@ -74,6 +76,8 @@ impl Disk {
         head.status = append.head.status;
         head.attempts = 0;
         head.next_attempt_at = (append.head.status != Status::Done).then_some(now);
+        head.updated_at = now;
+        self.outgoing.append(append, now);
         self.appends += 1;
         Ok(())
     }
@@ -325,14 +329,6 @@ impl Store for SimStore {
 
     async fn counters(&self, _: &WalletId) -> Result<Vec<(KeysetId, u32)>, StoreError> {
         Ok(Vec::new())
-    }
-
-    async fn outbox(&self, _: Option<&str>, _: u32) -> Result<Vec<OutboxRow>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn outbox_delete(&self, _: &[String]) -> Result<(), StoreError> {
-        Ok(())
     }
 
     async fn dump(&self) -> Result<Vec<String>, StoreError> {

@@ -1,6 +1,6 @@
 //! The one write path: all of an append or nothing of it, under the version and the fence.
 
-use meltd::ports::{ProofRow, Store, StoreError};
+use meltd::ports::{Outbox, ProofRow, Store, StoreError};
 use meltd::saga::chain::{self, Hash, Tail};
 use meltd::saga::command::Command;
 use meltd::saga::ids::{SagaId, Y};

@@ -1,8 +1,8 @@
-//! Reading: counters, lists, the outbox and the dump.
+//! Reading: counters, lists and the dump.
 
 use meltd::ports::{Head, HeadFilter, Store, StoreError};
 use meltd::saga::command::Kind;
-use meltd::saga::ids::{KeysetId, SagaId};
+use meltd::saga::ids::KeysetId;
 use meltd::saga::proofs::ProofState::{Pending, Reserved, Spent, Unspent};
 use meltd::saga::state::Status;
 
@@ -178,57 +178,6 @@ pub(crate) async fn proofs_are_filtered_by_state<F: Fixture>(f: &F) {
     found.sort();
     assert_eq!(found, ys(&[&coins[..2], &his[..]].concat()));
     assert!(store.proofs_by_y(&[]).await.unwrap().is_empty());
-}
-
-/// Invariant: the relay sees every event once, in order within its saga, until it deletes it;
-/// deleting leaves the log alone.
-pub(crate) async fn the_outbox_is_ordered_and_emptied<F: Fixture>(f: &F) {
-    let store = open(f).await;
-    let alice = wallet(&*store, "npub1alice").await;
-    let mut first = adopt(&*store, &melt(&alice)).await;
-    let mut second = adopt(&*store, &melt(&alice)).await;
-    second.write(&*store, Vec::new()).await.unwrap();
-    let many = first.append(11, Vec::new());
-    store.append(many.clone()).await.unwrap();
-    first.advance(&many);
-    second.write(&*store, Vec::new()).await.unwrap();
-
-    let id = |saga: &SagaId, seq: u32| format!("{saga}:{seq:06}");
-    let mut expected: Vec<String> = (1..=11).map(|seq| id(first.saga(), seq)).collect();
-    expected.extend((1..=2).map(|seq| id(second.saga(), seq)));
-    let rows = store.outbox(None, 100).await.unwrap();
-    assert_eq!(
-        rows.iter().map(|r| r.id.clone()).collect::<Vec<_>>(),
-        expected
-    );
-    for (row, record) in rows.iter().zip(&many.records) {
-        assert_eq!((&row.id, &row.body), (&record.id(), &record.body));
-    }
-    assert_eq!(store.outbox(None, 3).await.unwrap(), rows[..3]);
-    assert_eq!(
-        store.outbox(Some(&expected[2]), 4).await.unwrap(),
-        rows[3..7]
-    );
-    assert!(
-        store
-            .outbox(Some(&expected[12]), 4)
-            .await
-            .unwrap()
-            .is_empty()
-    );
-
-    store.outbox_delete(&[]).await.unwrap();
-    let gone = [
-        expected[0].clone(),
-        expected[12].clone(),
-        "unknown:000001".to_owned(),
-    ];
-    store.outbox_delete(&gone).await.unwrap();
-    assert_eq!(store.outbox(None, 100).await.unwrap(), rows[1..12]);
-    store.outbox_delete(&gone).await.unwrap();
-    store.outbox_delete(&expected).await.unwrap();
-    assert!(store.outbox(None, 100).await.unwrap().is_empty());
-    assert_eq!(super::append::verified(&*store, first.saga()).await, 11);
 }
 
 /// Invariant: what does not exist is not invented.

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use meltd::ports::{Adopted, Store, StoreError};
+use meltd::ports::{Adopted, Outbox, Store, StoreError};
 use meltd::saga::ids::KeysetId;
 use meltd::saga::proofs::ProofState::{Reserved, Unspent};
 use meltd::store::mongo::MongoStore;

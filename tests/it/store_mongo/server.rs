@@ -46,6 +46,8 @@ async fn starts_at_the_same_time_make_one_schema() {
         "leases",
         "outbox",
         "proofs",
+        "relay_checkpoints",
+        "relay_mark",
         "saga_events",
         "sagas",
         "wallets",

@@ -1,8 +1,16 @@
 //! Every option that all commands share, as a flag and as a `MELTD_*` variable, with the reason for
-//! its default. There is no configuration file.
+//! its default; beside it the options that only some commands have. There is no configuration file.
+
+mod bus;
+mod limits;
+mod secret;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use bus::{BusAddress, BusConfig};
+pub use limits::LimitArgs;
+pub use secret::Secret;
 
 use crate::saga::code::Code;
 
@@ -167,7 +175,7 @@ pub enum StoreAddress {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Invalid {
-    /// [`Code::ConfigInvalid`] or [`Code::StoreInvalid`].
+    /// [`Code::ConfigInvalid`], [`Code::StoreInvalid`] or [`Code::BusInvalid`].
     pub code: Code,
     /// Which, and what to do.
     pub message: String,

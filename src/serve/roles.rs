@@ -1,0 +1,133 @@
+//! The roles that a process can have. Several processes may have the same ones.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{Broken, Serve};
+use crate::ports::{Bus, Clock, Mint, Outbox, Store, StoreError, Stream};
+use crate::readiness::Part;
+use crate::relay::{self, Phase, Relay, RelayError};
+
+/// Between two scans for due sagas: a person who waits for a payment sees no difference, and an
+/// idle scan is one indexed read.
+const SCAN_EVERY: Duration = Duration::from_secs(2);
+
+/// One of the things that a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Takes commands from the queue.
+    Intake,
+    /// Publishes events and replies.
+    Relay,
+    /// Finishes what was left unfinished.
+    Recovery,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Role; 3] = [Role::Intake, Role::Relay, Role::Recovery];
+
+    /// The word on the command line and in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Intake => "intake",
+            Role::Relay => "relay",
+            Role::Recovery => "recovery",
+        }
+    }
+
+    /// The streams that it uses.
+    pub fn streams(self) -> &'static [Stream] {
+        match self {
+            Role::Intake => &[Stream::Commands, Stream::Replies, Stream::DeadLetters],
+            Role::Relay => &relay::STREAMS,
+            Role::Recovery => &[],
+        }
+    }
+
+    /// What speaks for it in the readiness.
+    pub fn part(self) -> Part {
+        match self {
+            Role::Intake => Part::Intake,
+            Role::Relay => Part::Relay,
+            Role::Recovery => Part::Recovery,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Role::ALL.into_iter().find(|role| role.as_str() == text);
+        known.ok_or_else(|| {
+            let all: Vec<_> = Role::ALL.iter().map(|role| role.as_str()).collect();
+            format!("the roles are {}", all.join(", "))
+        })
+    }
+}
+
+impl<S: Store + Outbox, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
+    /// Publishes the outbox, or stands by while another process does.
+    pub(super) async fn relay(&self, stop: CancellationToken) -> Result<(), Broken> {
+        let driver = &self.pool.driver;
+        let tuning = self.settings.relay;
+        let relay = Relay::new(
+            driver.store.clone(),
+            self.bus.clone(),
+            &driver.owner,
+            tuning,
+        );
+        let phase = relay.phase();
+        let says = async {
+            loop {
+                match &*phase.borrow() {
+                    Phase::Standby | Phase::Leading => self.readiness.well(Part::Relay),
+                    Phase::Troubled(why) | Phase::Failed(why) => {
+                        self.readiness.trouble(Part::Relay, why.clone());
+                    }
+                }
+                tokio::time::sleep(SCAN_EVERY).await;
+            }
+        };
+        let ended = tokio::select! {
+            ended = relay.run(stop.cancelled_owned()) => ended,
+            () = says => Ok(()),
+        };
+        ended.map_err(|error| match error {
+            RelayError::Bus(error) => Broken::of_bus(Role::Relay, &error),
+            RelayError::Store(error) => Broken::of_store(Role::Relay, error),
+        })
+    }
+
+    /// Drives what is due, again and again.
+    pub(super) async fn recovery(&self, stop: CancellationToken) -> Result<(), Broken> {
+        while !stop.is_cancelled() {
+            match self.pool.driver.recover_due().await {
+                Ok(_) => self.readiness.well(Part::Recovery),
+                Err(error @ StoreError::Unusable(_)) => {
+                    return Err(Broken::of_store(Role::Recovery, error));
+                }
+                Err(why) => {
+                    warn!(%why, "no scan for due sagas");
+                    self.readiness.trouble(Part::Recovery, why.to_string());
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(SCAN_EVERY) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        Ok(())
+    }
+}
