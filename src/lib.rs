@@ -26,7 +26,8 @@
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
 //! | [`wire`] | `saga`, `ports` |
-//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports`, `wire` |
+//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`] | `saga`, `ports`, `wire` |
+//! | [`audit`], [`stream`] | `saga`, `ports`, and how a log is folded |
 //! | [`queue`], [`relay`] | the same, over the bus |
 //! | [`store`], [`bus`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
 //! | [`serve`] | `saga`, `ports`, the loops |

@@ -162,7 +162,8 @@ fn codes() -> Value {
     })
 }
 
-/// Whether meltd reads a shape or writes it: what may be left out is left out by the other side only.
+/// Whether meltd reads a shape or writes it: what may be left out is left out by the other side
+/// only.
 enum Side {
     Reads,
     Writes,

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::exit;
 use super::serve::ServeArgs;
+use super::streams::{EventsCommand, FromStreamArgs, VerifyArgs};
 use super::values::{KindArg, PolicyArg, StatusArg, duration};
 use crate::config::{Config, LimitArgs};
 use crate::saga::ids::Amount;
@@ -45,11 +46,14 @@ pub enum Command {
     /// Look at sagas: every melt, mint and receive is one
     #[command(subcommand)]
     Saga(SagaCommand),
+    /// Watch the events
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// Prove that the store agrees with its own history
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Finish what a crash or a slow mint has left unfinished
-    Recover(RecoverArgs),
+    Recover(Box<RecoverArgs>),
 }
 
 /// `meltd demo`
@@ -187,7 +191,9 @@ pub struct SagaArgs {
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Compute every hash chain, state, coin and balance again from the events
-    Verify,
+    Verify(Box<VerifyArgs>),
+    /// Print the public key that signs the heads of this seed
+    Key,
 }
 
 /// `meltd recover`
@@ -199,6 +205,9 @@ pub struct RecoverArgs {
     /// How long to stay with each saga that has to wait for its mint
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub wait: Duration,
+    /// From the stream instead.
+    #[command(flatten)]
+    pub stream: FromStreamArgs,
 }
 
 #[cfg(test)]

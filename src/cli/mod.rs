@@ -10,6 +10,7 @@
 //! | `serve.rs` | the process that serves |
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
+//! | `streams.rs` | what reads the event stream: tail, audit, recovery from it |
 //! | `demo/` | the tour on a mint in this process |
 
 pub mod args;
@@ -28,6 +29,7 @@ mod recover;
 mod sagas;
 pub mod serve;
 mod show;
+pub mod streams;
 mod timeline;
 mod values;
 
@@ -89,12 +91,13 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             Command::Mint(args) => out.end(fund::mint(self, args).await),
             Command::Receive(args) => out.end(fund::receive(self, args).await),
             Command::Recover(args) if args.dry_run => out.end(recover::dry_run(self).await),
-            Command::Recover(args) => out.end(recover::recover(self, args).await),
+            Command::Recover(args) => out.end(recover::recover(self, *args).await),
             looking @ (Command::Demo(_)
             | Command::Serve(_)
             | Command::Balance(_)
             | Command::Wallet(_)
             | Command::Saga(_)
+            | Command::Events(_)
             | Command::Audit(_)) => look(&*self.driver.store, looking, out).await,
         }
     }
@@ -108,12 +111,14 @@ pub async fn look<S: Store>(store: &S, command: Command, out: Out) -> Exit {
         Command::Saga(SagaCommand::List(args)) => out.end(sagas::list(store, args).await),
         Command::Saga(SagaCommand::Show(args)) => out.end(show::show(store, &args.id).await),
         Command::Saga(SagaCommand::Verify(args)) => out.end(show::verify(store, &args.id).await),
-        Command::Audit(args::AuditCommand::Verify) => out.end(audit::verify(store).await),
+        Command::Audit(args::AuditCommand::Verify(_)) => out.end(audit::verify(store).await),
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
+        | Command::Events(_)
+        | Command::Audit(args::AuditCommand::Key)
         | Command::Recover(_) => Exit::Usage,
     }
 }
@@ -127,6 +132,7 @@ pub fn acts(command: &Command) -> bool {
         | Command::Balance(_)
         | Command::Wallet(_)
         | Command::Saga(_)
+        | Command::Events(_)
         | Command::Audit(_) => false,
     }
 }

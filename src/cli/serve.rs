@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::{Exit, Failure};
+use super::streams::HeadsArgs;
 use super::values::duration;
 use crate::config::{BusAddress, BusConfig, LimitArgs};
 use crate::driver::Driver;
@@ -61,6 +62,10 @@ pub struct ServeArgs {
     /// What anybody may move.
     #[command(flatten)]
     pub limits: LimitArgs,
+
+    /// How often the heads are signed.
+    #[command(flatten)]
+    pub heads: HeadsArgs,
 }
 
 impl ServeArgs {
@@ -97,6 +102,7 @@ impl ServeArgs {
                 repair: !matches!(self.bus.address(), Ok(Some(BusAddress::Memory))),
                 ..relay::Tuning::default()
             },
+            heads: None,
             stop_timeout: self.stop_timeout,
         })
     }

@@ -1,7 +1,7 @@
 //! Signing statements for auditors, and checking them.
 
 /// Signs with the one key of this installation.
-pub trait Notary: Send + Sync + 'static {
+pub trait Notary: std::fmt::Debug + Send + Sync + 'static {
     /// Its public key: 64 hex digits (x only, BIP-340).
     fn key(&self) -> String;
 

@@ -1,20 +1,26 @@
-//! `meltd recover --from-stream`: a database that was restored from an old backup is brought forward.
+//! `meltd recover --from-stream`: a database that was restored from an old backup is brought
+//! forward.
 //!
 //! The stream holds every event's exact body and its place in the chain, so the log is put back
 //! verbatim, one event a transaction, with the proof rows that the same projection makes. What the
-//! stream does not hold is handled like this:
+//! stream does not hold:
 //!
-//! | not in the stream | what is done |
-//! |---|---|
-//! | signatures of coins (C, DLEQ) | fetched from the mint by NUT-09, verified; without them the saga is left for the next run |
-//! | quote id, invoice, sealed token | melts that were sent, and owed change, go on without; everything else that has not ended is parked as `PRIVATE_HALF_LOST`. A mint that settles a payment only when its quote is asked for leaves such a melt pending until it looks by itself, as at a restart |
-//! | preimage | the log says whether it was proven; a reply to a repeat has none |
-//! | owner of a wallet that the backup does not have | one of the npubs given, if its seed makes the wallet's coins |
-//! | producer, command id, intent key | the saga's producer is `stream`; a repeat by the true one finds its invoice in use |
-//! | counters | raised beyond every range in the stream |
+//! - **Signatures of coins** (C, DLEQ) are fetched from the mint by NUT-09 and verified; without
+//!   them the saga is left for the next run.
+//! - **Quote id, invoice, sealed token.** Melts that were sent, and change that is owed, go on
+//!   without; everything else that has not ended is parked as `PRIVATE_HALF_LOST`. A mint that
+//!   settles a payment only when its quote is asked for leaves such a melt pending until it looks
+//!   by itself, as at a restart.
+//! - **Preimages.** The log says whether a payment was proven; an answer to a repeat has none.
+//! - **The owner of a wallet** that the backup does not have: one of the npubs given, if its seed
+//!   makes the wallet's coins.
+//! - **Producer, command id, intent key.** The saga's producer is `stream`. A repeat by the true
+//!   one finds its invoice in use; a second invoice for the same intent is *not* recognised.
+//! - **Counters** are raised beyond every range in the stream. A range that was taken for an event
+//!   which was never published is not in it: the look ahead at the mint finds that one.
 //!
-//! It is repeated until nothing is left: what was brought is not brought twice. Nobody else may work
-//! on the database meanwhile. The events that were brought are published again, as repeats.
+//! It is repeated until nothing is left: what was brought is not brought twice. Nobody else may
+//! work on the database meanwhile. The events that were brought are published again, as repeats.
 
 mod owners;
 mod plan;

@@ -34,16 +34,16 @@ pub enum CheckpointError {
 }
 
 /// The maker of checkpoints. One at a time makes them: the holder of the relay's lease.
-pub struct Checkpoints<S, B, C, N> {
+pub struct Checkpoints<S, B, C> {
     store: Arc<S>,
     bus: Arc<B>,
     clock: Arc<C>,
-    notary: Arc<N>,
+    notary: Arc<dyn Notary>,
 }
 
-impl<S: Store, B: Bus, C: Clock, N: Notary> Checkpoints<S, B, C, N> {
+impl<S: Store, B: Bus, C: Clock> Checkpoints<S, B, C> {
     /// Over these.
-    pub fn new(store: Arc<S>, bus: Arc<B>, clock: Arc<C>, notary: Arc<N>) -> Self {
+    pub fn new(store: Arc<S>, bus: Arc<B>, clock: Arc<C>, notary: Arc<dyn Notary>) -> Self {
         Checkpoints {
             store,
             bus,

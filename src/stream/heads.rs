@@ -74,7 +74,8 @@ pub struct Page {
 pub struct Signed {
     /// The exact text that is signed: a [`Statement`] in JSON.
     pub statement: String,
-    /// BIP-340 Schnorr signature over SHA-256(`meltd/heads/v1` ‖ newline ‖ statement), 128 hex digits.
+    /// BIP-340 Schnorr signature over SHA-256(`meltd/heads/v1` ‖ newline ‖ statement), 128 hex
+    /// digits.
     pub signature: String,
 }
 
@@ -193,7 +194,7 @@ impl Ledger {
         self.last = Some(Hash::of(text.as_bytes()).to_hex());
         if !follows {
             return Err(format!(
-                "checkpoint {number} does not follow the one before it: checkpoint {expected} was expected"
+                "checkpoint {number} does not follow the one before it: {expected} was expected"
             ));
         }
         if !adds_up {

@@ -11,8 +11,8 @@ const PAGE: usize = 500;
 /// How long a reader that does not follow waits for a page that ought to be there.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// A walk over the events that lie in the stream when it begins; what is published meanwhile is left
-/// to the next walk, so that a walk ends.
+/// A walk over the events that lie in the stream when it begins; what is published meanwhile is
+/// left to the next walk, so that a walk ends.
 pub struct Walk<'a, B> {
     bus: &'a B,
     next: Begin,

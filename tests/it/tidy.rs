@@ -57,7 +57,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/recovery.rs", LOOP, LOOP_CRATES),
     ("src/pool.rs", LOOP, LOOP_CRATES),
     ("src/audit.rs", LOOP, LOOP_CRATES),
-    ("src/stream/", LOOP, LOOP_CRATES),
+    ("src/stream/", LOOP, STREAM_CRATES),
     (
         "src/schemas.rs",
         &["saga", "stream", "wire"],
@@ -129,6 +129,8 @@ const SERVE: &[&str] = &[
     "readiness",
     "recovery",
     "serve",
+    "stream",
+    "intake",
 ];
 const LOOP_CRATES: &[&str] = &[
     "tokio",
@@ -140,6 +142,16 @@ const LOOP_CRATES: &[&str] = &[
     "serde",
     "serde_json",
     "uuid",
+];
+/// What the stream's readers may use: their format is a published one, with a schema.
+const STREAM_CRATES: &[&str] = &[
+    "tokio",
+    "tracing",
+    "chrono",
+    "thiserror",
+    "serde",
+    "serde_json",
+    "schemars",
 ];
 /// Crates that both stores may use beside their driver.
 const STORE: &str = "getrandom,serde,serde_json,chrono,tracing,uuid,thiserror";

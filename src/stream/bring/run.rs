@@ -322,8 +322,8 @@ fn neighbours(coins: &[&Coin]) -> Vec<Range> {
     ranges
 }
 
-/// True if a saga cannot go on by itself without what the stream does not hold. A melt that was sent
-/// can: its inputs' states, its change and the fence need no quote.
+/// True if a saga cannot go on by itself without what the stream does not hold. A melt that was
+/// sent can: its inputs' states, its change and the fence need no quote.
 fn lacks(saga: &Saga) -> bool {
     let no_quote = saga.quote.as_ref().is_none_or(|quote| quote.id.is_none());
     match (&saga.adoption.command, saga.state) {

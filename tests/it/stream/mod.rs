@@ -2,6 +2,7 @@
 //!
 //! | file | what it holds to account |
 //! |---|---|
+//! | `commands.rs` | the same from the command line |
 //! | `chains.rs` | order, gaps, repeats and changed events |
 //! | `audit.rs` | `audit verify --stream`: cuts, missing sagas, forged and missing checkpoints |
 //! | `bring.rs` | a database restored from an old backup |
@@ -9,6 +10,7 @@
 mod audit;
 mod bring;
 mod chains;
+mod commands;
 
 use std::sync::Arc;
 use std::time::Duration;
