@@ -15,6 +15,7 @@ mod bus_contract;
 #[macro_use]
 mod store_contract;
 
+mod asyncapi;
 mod bus_memory;
 mod bus_nats;
 mod nats_server;
