@@ -88,6 +88,9 @@ pub mod bus;
 /// The way to mints; and, for tests and the demo, a whole mint.
 pub mod mint;
 
+/// What an operator watches.
+pub mod metrics;
+
 /// The command line.
 pub mod cli;
 

@@ -9,6 +9,7 @@ use clap::Parser;
 use meltd::bus::memory::MemoryBus;
 use meltd::bus::nats::{self, NatsBus};
 use meltd::cli::args::{AuditCommand, Cli, Command};
+use meltd::cli::dlq::DlqArgs;
 use meltd::cli::exit::{Exit, Failure};
 use meltd::cli::output::{Out, print};
 use meltd::cli::serve::ServeArgs;
@@ -90,6 +91,7 @@ async fn run(cli: Cli, out: Out) -> Result<Exit, Failure> {
         return serve(config, *args).await;
     }
     let command = match command {
+        Command::Dlq(args) => return dlq(*args, out).await,
         Command::Events(EventsCommand::Tail(args)) => return tail(config, *args, out).await,
         Command::Audit(AuditCommand::Verify(args)) if args.stream => {
             return audit_stream(config, *args, out).await;
@@ -147,10 +149,15 @@ async fn with_store<S: Store>(
     Ok(act.run(command).await)
 }
 
+async fn dlq(args: DlqArgs, out: Out) -> Result<Exit, Failure> {
+    let bus = NatsBus::connect(&server(&args.bus)?).await?;
+    Ok(cli::dlq::dlq(&bus, args.command, out).await)
+}
+
 /// A bus outside of this process.
 fn server(options: &BusConfig) -> Result<nats::Settings, Failure> {
     match options.address()? {
-        Some(BusAddress::Nats(settings)) => Ok(settings),
+        Some(BusAddress::Nats(settings)) => Ok(*settings),
         Some(BusAddress::Memory) | None => {
             let why = "a stream outlives its process only on a server: set --bus (MELTD_BUS) to \
                        nats://… or tls://…";

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::dlq::DlqArgs;
 use super::exit;
 use super::serve::ServeArgs;
 use super::streams::{EventsCommand, FromStreamArgs, VerifyArgs};
@@ -52,6 +53,8 @@ pub enum Command {
     /// Prove that the store agrees with its own history
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Look at commands that were put aside, send them again, or drop them
+    Dlq(Box<DlqArgs>),
     /// Finish what a crash or a slow mint has left unfinished
     Recover(Box<RecoverArgs>),
 }

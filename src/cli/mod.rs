@@ -8,6 +8,7 @@
 //! | `output.rs`, `progress.rs` | answers as text or JSON; waiting with somebody watching |
 //! | `follow.rs` | an adopted saga, followed to its answer |
 //! | `serve.rs` | the process that serves |
+//! | `dlq.rs` | commands that were put aside |
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
 //! | `streams.rs` | what reads the event stream: tail, audit, recovery from it |
@@ -18,6 +19,7 @@ mod audit;
 mod balance;
 #[cfg(feature = "embedded-mint")]
 pub mod demo;
+pub mod dlq;
 pub mod exit;
 mod facts;
 mod follow;
@@ -94,6 +96,7 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             Command::Recover(args) => out.end(recover::recover(self, *args).await),
             looking @ (Command::Demo(_)
             | Command::Serve(_)
+            | Command::Dlq(_)
             | Command::Balance(_)
             | Command::Wallet(_)
             | Command::Saga(_)
@@ -114,6 +117,7 @@ pub async fn look<S: Store>(store: &S, command: Command, out: Out) -> Exit {
         Command::Audit(args::AuditCommand::Verify(_)) => out.end(audit::verify(store).await),
         Command::Demo(_)
         | Command::Serve(_)
+        | Command::Dlq(_)
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
@@ -129,6 +133,7 @@ pub fn acts(command: &Command) -> bool {
         Command::Melt(_) | Command::Mint(_) | Command::Receive(_) | Command::Recover(_) => true,
         Command::Demo(_)
         | Command::Serve(_)
+        | Command::Dlq(_)
         | Command::Balance(_)
         | Command::Wallet(_)
         | Command::Saga(_)

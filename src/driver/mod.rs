@@ -18,6 +18,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use crate::failpoint;
+use crate::metrics::{CodeLabel, Outcome, StepLabel, metrics};
 use crate::perform::{Claims, Round};
 use crate::ports::{Append, Clock, HeadAfter, Lease, Mint, NewSaga, Store, StoreError};
 use crate::saga::chain::{self, Tail};
@@ -201,7 +202,11 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             number: run.round,
             tries: run.tries,
         };
+        let began = tokio::time::Instant::now();
         let seen = self.perform(&run.saga, step, &round).await;
+        let label = StepLabel { step: step.name() };
+        let times = metrics().steps.get_or_create(&label);
+        times.observe(began.elapsed().as_secs_f64());
         let seen = seen.map_err(|source| DriveError::Store {
             paid: false,
             source,
@@ -270,6 +275,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             }
         }
         failpoint::hit(&format!("append.after.{name}"));
+        metrics().appends.observe(began.elapsed().as_secs_f64());
+        count_end(run);
         run.buffer.clear();
         run.tries = 0;
         run.durable = run.saga.clone();
@@ -329,6 +336,10 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// Said each time in the log, and to the alerts' listener once.
     fn raise_critical(&self, run: &Run, source: &StoreError, again: bool) {
         let code = Code::CriticalDbFailureAfterMintSuccess;
+        let label = CodeLabel {
+            code: code.as_str(),
+        };
+        metrics().criticals.get_or_create(&label).inc();
         error!(saga_id = %run.tail.saga, %code, %source, "{}", code.advice());
         if !again {
             self.alerts.raise(Alert {
@@ -393,6 +404,17 @@ impl From<FlushError> for DriveError {
             FlushError::ChooseAgain => DriveError::Lost,
             FlushError::Drive(error) => error,
         }
+    }
+}
+
+/// A saga that has just come to its end is counted, once, by the process that wrote the end.
+fn count_end(run: &Run) {
+    if run.saga.state.is_terminal() && !run.durable.state.is_terminal() {
+        let label = Outcome {
+            kind: run.saga.adoption.command.kind().as_str(),
+            state: run.saga.state.as_str(),
+        };
+        metrics().ended.get_or_create(&label).inc();
     }
 }
 

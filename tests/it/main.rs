@@ -22,6 +22,7 @@ mod nats_server;
 
 #[cfg(feature = "embedded-mint")]
 mod crash;
+mod relay;
 mod saga_chain;
 mod saga_codes;
 mod saga_events;
@@ -49,8 +50,12 @@ mod cli;
 #[cfg(feature = "embedded-mint")]
 mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
+mod metrics;
+#[cfg(feature = "embedded-mint")]
 mod mint_cdk;
 #[cfg(feature = "embedded-mint")]
 mod secrets;
+#[cfg(feature = "embedded-mint")]
+mod serve;
 #[cfg(feature = "embedded-mint")]
 mod stream;

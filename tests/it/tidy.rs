@@ -78,6 +78,16 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ),
     ("src/store/", &["saga", "ports", "store"], &[]),
     (
+        "src/mint/",
+        &["saga", "ports", "mint", "metrics"],
+        &["cdk", "*"],
+    ),
+    (
+        "src/metrics/",
+        &["saga", "ports", "driver", "metrics"],
+        &["prometheus_client", "chrono"],
+    ),
+    (
         "src/bus/nats",
         &["saga", "ports", "bus"],
         &[
@@ -95,7 +105,6 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["saga", "ports", "bus", "clock"],
         &["tokio", "chrono", "tracing"],
     ),
-    ("src/mint/", &["saga", "ports", "mint"], &["cdk", "*"]),
     ("src/config/", &["*"], &["*"]),
     ("src/cli", &["*"], &["*"]),
     ("src/main.rs", &["*"], &["*"]),
@@ -115,6 +124,7 @@ const LOOP: &[&str] = &[
     "queue",
     "readiness",
     "failpoint",
+    "metrics",
     "npub",
 ];
 /// What runs the loops in one process.

@@ -1,0 +1,9 @@
+//! `meltd serve`, the real binary, with a real nats-server, a real mint and real stores.
+
+mod figures;
+mod fleet;
+mod poison;
+mod scene;
+mod stop;
+mod t05;
+mod waits;
