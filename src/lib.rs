@@ -30,7 +30,8 @@
 //! | [`audit`], [`stream`] | `saga`, `ports`, and how a log is folded |
 //! | [`queue`], [`relay`] | the same, over the bus |
 //! | [`store`], [`bus`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
-//! | [`serve`] | `saga`, `ports`, the loops |
+//! | [`api`] | `saga`, `ports`, the loops |
+//! | [`serve`] | `saga`, `ports`, the loops, `api` |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
 
@@ -87,6 +88,12 @@ pub mod bus;
 
 /// The way to mints; and, for tests and the demo, a whole mint.
 pub mod mint;
+
+/// What a wallet holds.
+pub mod balance;
+
+/// The HTTP API.
+pub mod api;
 
 /// What an operator watches.
 pub mod metrics;

@@ -21,7 +21,7 @@ use meltd::driver::{Driver, Tuning};
 use meltd::intake::Caps;
 use meltd::mint::cdk::{CdkMint, Timeouts};
 use meltd::mint::keychain::{HeadsKey, Keychain, check_heads_signature};
-use meltd::ports::{Notary, Outbox, Store};
+use meltd::ports::{Access, Notary, Outbox, Store};
 use meltd::saga::code::Code;
 use meltd::serve::Settings;
 use meltd::serve::signals::Signals;
@@ -117,7 +117,7 @@ async fn run(cli: Cli, out: Out) -> Result<Exit, Failure> {
     }
 }
 
-async fn with_store<S: Store>(
+async fn with_store<S: Store + Access>(
     store: S,
     config: &Config,
     address: &StoreAddress,
@@ -272,7 +272,7 @@ async fn serve(config: Config, args: ServeArgs) -> Result<Exit, Failure> {
     }
 }
 
-async fn serve_on<S: Store + Outbox>(
+async fn serve_on<S: Store + Outbox + Access>(
     store: S,
     config: &Config,
     address: &StoreAddress,

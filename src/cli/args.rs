@@ -9,6 +9,7 @@ use super::dlq::DlqArgs;
 use super::exit;
 use super::serve::ServeArgs;
 use super::streams::{EventsCommand, FromStreamArgs, VerifyArgs};
+use super::token::TokenCommand;
 use super::values::{KindArg, PolicyArg, StatusArg, duration};
 use crate::config::{Config, LimitArgs};
 use crate::saga::ids::Amount;
@@ -53,6 +54,9 @@ pub enum Command {
     /// Prove that the store agrees with its own history
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The tokens of services that call the HTTP API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Look at commands that were put aside, send them again, or drop them
     Dlq(Box<DlqArgs>),
     /// Finish what a crash or a slow mint has left unfinished

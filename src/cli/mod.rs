@@ -12,6 +12,7 @@
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
 //! | `streams.rs` | what reads the event stream: tail, audit, recovery from it |
+//! | `token.rs` | the tokens of services |
 //! | `demo/` | the tour on a mint in this process |
 
 pub mod args;
@@ -33,17 +34,19 @@ pub mod serve;
 mod show;
 pub mod streams;
 mod timeline;
+pub mod token;
 mod values;
 
 use std::time::Duration;
 
 use crate::driver::Driver;
 use crate::intake::{Origin, Target};
-use crate::ports::{Clock, Mint, Store};
+use crate::ports::{Access, Clock, Mint, Store};
 use crate::saga::ids::Producer;
 use args::{Command, SagaCommand};
 use exit::Exit;
 use output::Out;
+use token::TokenCommand;
 
 /// The scope of command ids and intents that are given on the command line.
 const PRODUCER: &str = "cli";
@@ -84,7 +87,9 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             ..Origin::new(Producer::new(PRODUCER), timeout)
         }
     }
+}
 
+impl<S: Store + Access, M: Mint, C: Clock> Act<S, M, C> {
     /// Does a command that may ask a mint. Those that only look are left to [`look`].
     pub async fn run(&self, command: Command) -> Exit {
         let out = self.out;
@@ -101,13 +106,14 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             | Command::Wallet(_)
             | Command::Saga(_)
             | Command::Events(_)
+            | Command::Token(_)
             | Command::Audit(_)) => look(&*self.driver.store, looking, out).await,
         }
     }
 }
 
 /// Does a command that only reads the store.
-pub async fn look<S: Store>(store: &S, command: Command, out: Out) -> Exit {
+pub async fn look<S: Store + Access>(store: &S, command: Command, out: Out) -> Exit {
     match command {
         Command::Balance(args) => out.end(balance::balance(store, &args.npub).await),
         Command::Wallet(args::WalletCommand::List) => out.end(balance::wallets(store).await),
@@ -115,6 +121,9 @@ pub async fn look<S: Store>(store: &S, command: Command, out: Out) -> Exit {
         Command::Saga(SagaCommand::Show(args)) => out.end(show::show(store, &args.id).await),
         Command::Saga(SagaCommand::Verify(args)) => out.end(show::verify(store, &args.id).await),
         Command::Audit(args::AuditCommand::Verify(_)) => out.end(audit::verify(store).await),
+        Command::Token(TokenCommand::Create(args)) => out.end(token::create(store, args).await),
+        Command::Token(TokenCommand::List) => out.end(token::list(store).await),
+        Command::Token(TokenCommand::Revoke(args)) => out.end(token::revoke(store, args).await),
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
@@ -138,6 +147,7 @@ pub fn acts(command: &Command) -> bool {
         | Command::Wallet(_)
         | Command::Saga(_)
         | Command::Events(_)
+        | Command::Token(_)
         | Command::Audit(_) => false,
     }
 }

@@ -22,6 +22,7 @@ mod nats_server;
 
 #[cfg(feature = "embedded-mint")]
 mod crash;
+mod metrics;
 mod relay;
 mod saga_chain;
 mod saga_codes;
@@ -46,16 +47,24 @@ mod store_sqlite;
 mod tidy;
 
 #[cfg(feature = "embedded-mint")]
+mod api;
+#[cfg(feature = "embedded-mint")]
 mod cli;
 #[cfg(feature = "embedded-mint")]
 mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
-mod metrics;
-#[cfg(feature = "embedded-mint")]
 mod mint_cdk;
+#[cfg(feature = "embedded-mint")]
+mod mongod;
+#[cfg(feature = "embedded-mint")]
+mod proxy;
+#[cfg(feature = "embedded-mint")]
+mod real_life;
 #[cfg(feature = "embedded-mint")]
 mod secrets;
 #[cfg(feature = "embedded-mint")]
 mod serve;
+#[cfg(feature = "embedded-mint")]
+mod soak;
 #[cfg(feature = "embedded-mint")]
 mod stream;
