@@ -26,8 +26,9 @@
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
 //! | [`wire`] | `saga`, `ports` |
-//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | those three |
+//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`] | those three |
 //! | [`reconcile`], [`restore`], [`doctor`] | the same |
+//! | [`audit`], [`stream`] | `saga`, `ports`, and how a log is folded |
 //! | [`queue`], [`relay`] | the same, over the bus |
 //! | [`store`], [`bus`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
 //! | [`api`] | `saga`, `ports`, the loops |
@@ -82,6 +83,12 @@ pub mod doctor;
 
 /// Proves that the store agrees with its own history, and that value is conserved.
 pub mod audit;
+
+/// The event stream as an audit consumer reads it, and what can be done with it.
+pub mod stream;
+
+/// The JSON Schemas of what is published, made from the types.
+pub mod schemas;
 
 /// Where sagas and coins are kept: SQLite and MongoDB.
 pub mod store;

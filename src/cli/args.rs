@@ -12,6 +12,7 @@ use super::reconcile::ReconcileArgs;
 use super::relay::RelayArgs;
 use super::restore::RestoreArgs;
 use super::serve::ServeArgs;
+use super::streams::{EventsCommand, FromStreamArgs, VerifyArgs};
 use super::token::TokenCommand;
 use super::values::{KindArg, PolicyArg, StatusArg, duration};
 use crate::config::{Config, LimitArgs};
@@ -51,6 +52,9 @@ pub enum Command {
     /// Look at sagas: every melt, mint and receive is one
     #[command(subcommand)]
     Saga(SagaCommand),
+    /// Watch the events
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// Prove that the store agrees with its own history
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -60,7 +64,7 @@ pub enum Command {
     /// Look at commands that were put aside, send them again, or drop them
     Dlq(Box<DlqArgs>),
     /// Finish what a crash or a slow mint has left unfinished
-    Recover(RecoverArgs),
+    Recover(Box<RecoverArgs>),
     /// Look at the publishing of events, publish again, let go on what was put aside
     Relay(Box<RelayArgs>),
     /// Find coins again from the seed file, the mint and the owners' npubs alone
@@ -206,7 +210,9 @@ pub struct SagaArgs {
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Compute every hash chain, state, coin and balance again from the events
-    Verify,
+    Verify(Box<VerifyArgs>),
+    /// Print the public key that signs the heads of this seed
+    Key,
 }
 
 /// `meltd recover`
@@ -218,6 +224,9 @@ pub struct RecoverArgs {
     /// How long to stay with each saga that has to wait for its mint
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub wait: Duration,
+    /// From the stream instead.
+    #[command(flatten)]
+    pub stream: FromStreamArgs,
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
 //! | `reconcile.rs`, `restore.rs`, `doctor.rs` | what holds the store against the mint |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
+//! | `streams.rs` | what reads the event stream: tail, audit, recovery from it |
 //! | `token.rs` | the tokens of services |
 //! | `relay.rs` | publishing: how far it is, and publishing again |
 //! | `demo/` | the tour on a mint in this process |
@@ -37,6 +38,7 @@ mod restore;
 mod sagas;
 pub mod serve;
 mod show;
+pub mod streams;
 mod timeline;
 pub mod token;
 mod values;
@@ -122,7 +124,7 @@ impl<S: Store + Access, M: Mint, C: Clock> Act<S, M, C> {
             Command::Mint(args) => out.end(fund::mint(self, args).await),
             Command::Receive(args) => out.end(fund::receive(self, args).await),
             Command::Recover(args) if args.dry_run => out.end(recover::dry_run(self).await),
-            Command::Recover(args) => out.end(recover::recover(self, args).await),
+            Command::Recover(args) => out.end(recover::recover(self, *args).await),
             Command::Wallet(args::WalletCommand::Reconcile(args)) => {
                 out.end(reconcile::reconcile(self, args).await)
             }
@@ -135,6 +137,7 @@ impl<S: Store + Access, M: Mint, C: Clock> Act<S, M, C> {
             | Command::Balance(_)
             | Command::Wallet(args::WalletCommand::List)
             | Command::Saga(_)
+            | Command::Events(_)
             | Command::Token(_)
             | Command::Audit(_)) => look(&*self.driver.store, looking, out).await,
         }
@@ -149,10 +152,10 @@ pub async fn look<S: Store + Access>(store: &S, command: Command, out: Out) -> E
         Command::Saga(SagaCommand::List(args)) => out.end(sagas::list(store, args).await),
         Command::Saga(SagaCommand::Show(args)) => out.end(show::show(store, &args.id).await),
         Command::Saga(SagaCommand::Verify(args)) => out.end(show::verify(store, &args.id).await),
+        Command::Audit(args::AuditCommand::Verify(_)) => out.end(audit::verify(store).await),
         Command::Token(TokenCommand::Create(args)) => out.end(token::create(store, args).await),
         Command::Token(TokenCommand::List) => out.end(token::list(store).await),
         Command::Token(TokenCommand::Revoke(args)) => out.end(token::revoke(store, args).await),
-        Command::Audit(args::AuditCommand::Verify) => out.end(audit::verify(store).await),
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
@@ -163,6 +166,8 @@ pub async fn look<S: Store + Access>(store: &S, command: Command, out: Out) -> E
         | Command::Wallet(args::WalletCommand::Reconcile(_))
         | Command::Restore(_)
         | Command::Doctor(_)
+        | Command::Events(_)
+        | Command::Audit(args::AuditCommand::Key)
         | Command::Recover(_) => Exit::Usage,
     }
 }
@@ -184,6 +189,7 @@ pub fn acts(command: &Command) -> bool {
         | Command::Balance(_)
         | Command::Wallet(args::WalletCommand::List)
         | Command::Saga(_)
+        | Command::Events(_)
         | Command::Token(_)
         | Command::Audit(_) => false,
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::{Exit, Failure};
+use super::streams::HeadsArgs;
 use super::values::duration;
 use crate::config::api::ApiArgs;
 use crate::config::{BusAddress, BusConfig, LimitArgs};
@@ -66,6 +67,10 @@ pub struct ServeArgs {
     /// What anybody may move.
     #[command(flatten)]
     pub limits: LimitArgs,
+
+    /// How often the heads are signed.
+    #[command(flatten)]
+    pub heads: HeadsArgs,
 }
 
 impl ServeArgs {
@@ -106,6 +111,7 @@ impl ServeArgs {
                 repair: !matches!(self.bus.address(), Ok(Some(BusAddress::Memory))),
                 ..relay::Tuning::default()
             },
+            heads: None,
             stop_timeout: self.stop_timeout,
         })
     }

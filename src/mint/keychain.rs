@@ -1,5 +1,6 @@
 //! The master seed and everything that is derived from it: wallet seeds (NUT-13), the key that
-//! seals foreign proofs, and the keys that lock mint quotes (NUT-20).
+//! seals foreign proofs, the keys that lock mint quotes (NUT-20), and the one that signs
+//! checkpoints for auditors.
 //!
 //! Every derivation is HKDF-SHA512 (RFC 5869, without salt) over the 64 bytes of the master seed,
 //! with an `info` that is a list of fields, each preceded by its length as four big-endian bytes:
@@ -13,7 +14,9 @@
 //! | sealing key | `meltd/seal/v1` | 32 |
 //! | fingerprint | `meltd/fingerprint/v1` | 16 |
 //! | quote key | `meltd/nut20/v1`, saga id, one byte: the try | 32 |
+//! | heads key | `meltd/heads/v1`, one byte: the try | 32 |
 
+mod heads_key;
 mod seed_file;
 #[cfg(test)]
 mod tests;
@@ -30,6 +33,8 @@ use zeroize::Zeroizing;
 
 use crate::saga::code::Code;
 use crate::saga::ids::SagaId;
+
+pub use heads_key::{HeadsKey, verify as check_heads_signature};
 
 /// The label of a wallet's seed.
 const WALLET_LABEL: &str = "meltd/wallet/v1";

@@ -5,6 +5,7 @@
 mod access;
 mod bus;
 mod mint;
+mod notary;
 mod outbox;
 mod store;
 /// Subjects: which are well formed, and which pattern takes which.
@@ -17,6 +18,7 @@ pub use bus::{
     ALERTS, Begin, Bus, BusError, Delivery, Message, Published, Stored, Stream, StreamFacts, header,
 };
 pub use mint::{About, Invoice, Keyset, Mint, OpenedToken, SwapInputs};
+pub use notary::{CheckSignature, Notary};
 pub use outbox::{
     Again, Checkpoint, Holder, Link, Mark, Outbox, OutboxDepth, OutboxReply, OutboxRow, Refilled,
 };

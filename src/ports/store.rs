@@ -235,6 +235,10 @@ pub trait Store: Outbox {
         unit: &str,
     ) -> impl Future<Output = Result<Wallet, StoreError>> + Send;
 
+    /// Puts a wallet back under the id that it had in a store that was lost. One of the same id, or
+    /// of the same (npub, mint, unit), is [`StoreError::Unusable`] unless it is this very wallet.
+    fn put_wallet(&self, wallet: &Wallet) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// All wallets, or those of one owner.
     fn wallets(
         &self,

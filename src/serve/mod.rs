@@ -27,7 +27,7 @@ use crate::config::api::ApiArgs;
 use crate::driver::{Alerts, Driver};
 use crate::intake::Refused;
 use crate::pool::Pool;
-use crate::ports::{Access, Bus, BusError, Clock, Mint, Outbox, Store, StoreError};
+use crate::ports::{Access, Bus, BusError, Clock, Mint, Notary, Outbox, Store, StoreError};
 use crate::queue::{Intake, Producers};
 use crate::readiness::{Part, Readiness};
 use crate::relay;
@@ -51,6 +51,9 @@ pub struct Settings {
     pub unit: Arc<str>,
     /// The numbers of the relay.
     pub relay: relay::Tuning,
+    /// Who signs the checkpoints of all heads, and how often the relay makes one; `None` on a bus
+    /// that nobody else reads.
+    pub heads: Option<(Arc<dyn Notary>, Duration)>,
     /// How long a stop waits for what is under way.
     pub stop_timeout: Duration,
 }

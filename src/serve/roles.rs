@@ -11,7 +11,8 @@ use super::{Broken, Serve};
 use crate::ports::{Access, Bus, Clock, Mint, Outbox, Store, StoreError, Stream};
 use crate::readiness::Part;
 use crate::reconcile;
-use crate::relay::{self, Phase, Relay, RelayError};
+use crate::relay::{Phase, Relay, RelayError};
+use crate::stream::checkpoint::Checkpoints;
 
 /// Between two scans for due sagas: a person who waits for a payment sees no difference, and an
 /// idle scan is one indexed read.
@@ -51,7 +52,7 @@ impl Role {
     pub fn streams(self) -> &'static [Stream] {
         match self {
             Role::Intake => &[Stream::Commands, Stream::Replies, Stream::DeadLetters],
-            Role::Relay => &relay::STREAMS,
+            Role::Relay => &[Stream::Events, Stream::Replies, Stream::Heads],
             Role::Api | Role::Recovery => &[],
         }
     }
@@ -111,11 +112,23 @@ impl<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
         let ended = tokio::select! {
             ended = relay.run(stop.cancelled_owned()) => ended,
             () = says => Ok(()),
+            () = self.heads(|| *phase.borrow() == Phase::Leading) => Ok(()),
         };
         ended.map_err(|error| match error {
             RelayError::Bus(error) => Broken::of_bus(Role::Relay, &error),
             RelayError::Store(error) => Broken::of_store(Role::Relay, error),
         })
+    }
+
+    /// Signs the heads now and then; the one relay that publishes does it.
+    async fn heads(&self, is_leader: impl Fn() -> bool) {
+        let Some((notary, every)) = self.settings.heads.clone() else {
+            return std::future::pending().await;
+        };
+        let driver = &self.pool.driver;
+        let (store, bus) = (driver.store.clone(), self.bus.clone());
+        let checkpoints = Checkpoints::new(store, bus, driver.clock.clone(), notary);
+        checkpoints.run(every, is_leader).await;
     }
 
     /// Drives what is due, and holds wallets against their mints, again and again.

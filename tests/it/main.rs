@@ -15,6 +15,7 @@ mod bus_contract;
 #[macro_use]
 mod store_contract;
 
+mod asyncapi;
 mod bus_memory;
 mod bus_nats;
 mod nats_server;
@@ -40,6 +41,7 @@ mod saga_settle;
 mod saga_swaps;
 mod saga_table;
 mod saga_walk;
+mod schemas;
 mod sim;
 mod store_mongo;
 mod store_sqlite;
@@ -67,3 +69,5 @@ mod secrets;
 mod serve;
 #[cfg(feature = "embedded-mint")]
 mod soak;
+#[cfg(feature = "embedded-mint")]
+mod stream;

@@ -60,6 +60,12 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/reconcile/", LOOP, LOOP_CRATES),
     ("src/restore.rs", LOOP, LOOP_CRATES),
     ("src/doctor.rs", LOOP, LOOP_CRATES),
+    ("src/stream/", LOOP, STREAM_CRATES),
+    (
+        "src/schemas.rs",
+        &["saga", "stream", "wire"],
+        &["schemars", "serde", "serde_json"],
+    ),
     ("src/failpoint.rs", &[], &[]),
     ("src/npub.rs", &[], &["bech32"]),
     ("src/balance.rs", LOOP, LOOP_CRATES),
@@ -124,6 +130,7 @@ const LOOP: &[&str] = &[
     "recovery",
     "audit",
     "reconcile",
+    "stream",
     "pool",
     "queue",
     "readiness",
@@ -147,6 +154,8 @@ const SERVE: &[&str] = &[
     "reconcile",
     "recovery",
     "serve",
+    "stream",
+    "intake",
 ];
 const LOOP_CRATES: &[&str] = &[
     "tokio",
@@ -158,6 +167,16 @@ const LOOP_CRATES: &[&str] = &[
     "serde",
     "serde_json",
     "uuid",
+];
+/// What the stream's readers may use: their format is a published one, with a schema.
+const STREAM_CRATES: &[&str] = &[
+    "tokio",
+    "tracing",
+    "chrono",
+    "thiserror",
+    "serde",
+    "serde_json",
+    "schemars",
 ];
 /// Crates that both stores may use beside their driver.
 const STORE: &str = "getrandom,serde,serde_json,chrono,tracing,uuid,thiserror";

@@ -178,7 +178,8 @@ impl From<Event> for Entry {
 pub struct Envelope {
     /// Version of this event's data, from 1.
     pub v: u32,
-    /// The saga.
+    /// The saga: a UUIDv7, whose first 48 bits are the time of adoption.
+    #[schemars(regex(pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
     pub saga: String,
     /// The saga's kind.
     pub kind: Kind,
@@ -188,7 +189,9 @@ pub struct Envelope {
     pub at: DateTime<Utc>,
     /// The seeds' audit level.
     pub compliance: Compliance,
-    /// Salted SHA-256 of the private half, hex; absent when there is none.
+    /// Salted SHA-256 of the private half, hex; absent when there is none. The half itself is never
+    /// published.
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_hash: Option<String>,
     /// Type and data.

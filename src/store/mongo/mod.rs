@@ -173,6 +173,10 @@ impl Store for MongoStore {
         bounded(wallets::get_or_create(self.db.clone(), key)).await
     }
 
+    async fn put_wallet(&self, wallet: &Wallet) -> Result<(), StoreError> {
+        bounded(wallets::put(self.db.clone(), wallet.clone())).await
+    }
+
     async fn wallets(&self, npub: Option<&str>) -> Result<Vec<Wallet>, StoreError> {
         bounded(wallets::list(self.db.clone(), npub.map(str::to_owned))).await
     }

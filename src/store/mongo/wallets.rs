@@ -62,6 +62,30 @@ pub(super) async fn get_or_create(db: Db, key: [String; 3]) -> Result<Wallet, St
     Err(StoreError::Unavailable(text))
 }
 
+/// Inserts a wallet under its own id, unless it is there.
+pub(super) async fn put(db: Db, wallet: Wallet) -> Result<(), StoreError> {
+    let born = doc! {
+        "_id": wallet.id.as_str(),
+        "npub": &wallet.npub,
+        "mint_url": &wallet.mint_url,
+        "unit": &wallet.unit,
+        "counters": {},
+    };
+    match db.wallets::<Document>().insert_one(born).await {
+        Ok(_) => return Ok(()),
+        Err(error) if is_duplicate(&error) => {}
+        Err(error) => return Err(store_error(error)),
+    }
+    let wallets = db.wallets::<WalletDoc>();
+    let found = wallets.find_one(doc! { "_id": wallet.id.as_str() }).await;
+    match found.map_err(store_error)?.map(WalletDoc::into_wallet) {
+        Some(there) if there == wallet => Ok(()),
+        Some(_) | None => Err(StoreError::Unusable(
+            "another wallet has this id, or the same owner, mint and unit".to_owned(),
+        )),
+    }
+}
+
 /// 128 random bits: an id that says nothing about its owner.
 fn opaque_id() -> Result<String, StoreError> {
     let mut bytes = [0u8; 16];

@@ -78,6 +78,13 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn put_wallet(&self, wallet: &Wallet) -> Result<(), StoreError> {
+        let wallet = wallet.clone();
+        self.writer
+            .run(move |conn| wallets::put(conn, &wallet))
+            .await
+    }
+
     async fn wallets(&self, npub: Option<&str>) -> Result<Vec<Wallet>, StoreError> {
         let npub = npub.map(str::to_owned);
         self.readers

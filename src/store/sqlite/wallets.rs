@@ -45,6 +45,23 @@ pub(super) fn create(conn: &Connection, key: &Key) -> Result<Wallet, StoreError>
     find(conn, key)?.ok_or_else(|| StoreError::Unusable("a new wallet is not there".to_owned()))
 }
 
+/// Inserts it under its own id, unless it is there.
+pub(super) fn put(conn: &Connection, wallet: &Wallet) -> Result<(), StoreError> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO wallets (id, npub, mint_url, unit) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO NOTHING",
+    )?;
+    let id = wallet.id.as_str();
+    insert.execute([id, &wallet.npub, &wallet.mint_url, &wallet.unit])?;
+    let key = Key::new(&wallet.npub, &wallet.mint_url, &wallet.unit);
+    if find(conn, &key)?.as_ref() == Some(wallet) {
+        return Ok(());
+    }
+    Err(StoreError::Unusable(
+        "another wallet has this id, or the same owner, mint and unit".to_owned(),
+    ))
+}
+
 pub(super) fn list(conn: &Connection, npub: Option<&str>) -> Result<Vec<Wallet>, StoreError> {
     let mut select = conn.prepare_cached(
         "SELECT id, npub, mint_url, unit FROM wallets

@@ -136,6 +136,10 @@ impl Store for SimStore {
         })
     }
 
+    async fn put_wallet(&self, _: &Wallet) -> Result<(), StoreError> {
+        unimplemented!("no schedule restores a backup")
+    }
+
     async fn wallets(&self, _: Option<&str>) -> Result<Vec<Wallet>, StoreError> {
         let disk = self.disk.lock().unwrap();
         let mut wallets: Vec<Wallet> = disk.heads.values().map(|h| h.new.wallet.clone()).collect();
