@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::dlq::DlqArgs;
 use super::exit;
+use super::relay::RelayArgs;
 use super::serve::ServeArgs;
 use super::token::TokenCommand;
 use super::values::{KindArg, PolicyArg, StatusArg, duration};
@@ -57,6 +58,8 @@ pub enum Command {
     Dlq(Box<DlqArgs>),
     /// Finish what a crash or a slow mint has left unfinished
     Recover(RecoverArgs),
+    /// Look at the publishing of events, publish again, let go on what was put aside
+    Relay(Box<RelayArgs>),
 }
 
 /// `meltd demo`

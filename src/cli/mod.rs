@@ -12,6 +12,7 @@
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
 //! | `token.rs` | the tokens of services |
+//! | `relay.rs` | publishing: how far it is, and publishing again |
 //! | `demo/` | the tour on a mint in this process |
 
 pub mod args;
@@ -28,6 +29,7 @@ mod melt;
 pub mod output;
 mod progress;
 mod recover;
+pub mod relay;
 mod sagas;
 pub mod serve;
 mod show;
@@ -100,6 +102,7 @@ impl<S: Store + Access, M: Mint, C: Clock> Act<S, M, C> {
             looking @ (Command::Demo(_)
             | Command::Serve(_)
             | Command::Dlq(_)
+            | Command::Relay(_)
             | Command::Balance(_)
             | Command::Wallet(_)
             | Command::Saga(_)
@@ -124,6 +127,7 @@ pub async fn look<S: Store + Access>(store: &S, command: Command, out: Out) -> E
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
+        | Command::Relay(_)
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
@@ -138,6 +142,7 @@ pub fn acts(command: &Command) -> bool {
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
+        | Command::Relay(_)
         | Command::Balance(_)
         | Command::Wallet(_)
         | Command::Saga(_)

@@ -204,7 +204,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let adopted = self
             .store
             .adopt(new, &self.owner, self.tuning.lease_ttl)
-            .await?;
+            .await
+            .map_err(|error| doubtful(error, &id))?;
         failpoint::hit("adopt.after");
         Ok(match adopted {
             Adopted::New(lease) => Submitted {
@@ -280,4 +281,15 @@ fn time_delta(duration: Duration) -> TimeDelta {
 
 fn new_id() -> SagaId {
     SagaId::new(uuid::Uuid::now_v7().to_string())
+}
+
+/// A head whose insert got no answer may be there, and recovery would drive it: that is no refusal.
+fn doubtful(error: StoreError, id: &SagaId) -> Refused {
+    match error {
+        StoreError::Unavailable(why) => {
+            let seen = format!("if the command was taken, it is saga {id}: {why}");
+            Refused::new(Code::AdoptionUnknown, seen)
+        }
+        other => other.into(),
+    }
 }

@@ -135,6 +135,7 @@ const SERVE: &[&str] = &[
     "ports",
     "wire",
     "driver",
+    "intake",
     "pool",
     "queue",
     "relay",

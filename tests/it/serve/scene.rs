@@ -180,9 +180,17 @@ impl World {
     pub(super) async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
         let deadline = Instant::now() + WITHIN;
         while !is_so().await {
-            assert!(Instant::now() < deadline, "waited in vain: {what}");
+            if Instant::now() >= deadline {
+                panic!("waited in vain: {what}\n{}", self.last_log());
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// What the newest process said.
+    fn last_log(&self) -> String {
+        let log = format!("serve-{}.log", self.logs.get());
+        std::fs::read_to_string(self.scene.path(&log)).unwrap_or_default()
     }
 
     /// How many melts the store knows.

@@ -1,6 +1,7 @@
 //! How a process that serves ends: asked to, killed, or because it cannot go on.
 
 use meltd::mint::embedded::Script;
+use meltd::ports::Bus;
 use meltd::wire::Outcome;
 
 use super::scene::{ANSWERS, World, command};
@@ -100,18 +101,13 @@ async fn it_is_ready_only_while_it_is() {
         serving.log()
     );
     world.nats.restart();
-    let twice = "ready again";
-    world
-        .until(twice, async || {
-            serving.log().matches("serve::probe: ready").count()
-                + serving.log().matches(" INFO ready\n").count()
-                >= 2
-        })
-        .await;
+    let readies = || serving.log().matches(" INFO ready\n").count();
+    let again = "ready a second time";
+    world.until(again, async || readies() >= 2).await;
     let invoice = world.scene.invoice(100, paid());
     world
         .until("the test's own client is back", async || {
-            meltd::ports::Bus::connected(&world.bus)
+            world.bus.connected()
         })
         .await;
     world

@@ -134,7 +134,7 @@ async fn t05_another_body_under_a_known_id_conflicts() {
         let refused = world.reply(ANSWERS, nth, Outcome::Refused).await;
         assert_eq!(refused.code, Some(Code::CommandIdReused), "{nth}");
     }
-    world.send("bridge", "m1", &body.to_string()).await;
+    world.send("bridge", "bridge-1", &body.to_string()).await;
     let refused = world
         .reply("melt.reply.bridge.answers", 1, Outcome::Refused)
         .await;
