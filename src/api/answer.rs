@@ -85,7 +85,7 @@ pub(super) fn status_of(code: Code) -> StatusCode {
         | Code::MintUnreachable
         | Code::MintSlow
         | Code::MintRateLimited => StatusCode::SERVICE_UNAVAILABLE,
-        // It may have been taken, and then it is driven: nothing that invites paying in another way.
+        // It may have been taken, and then it is driven: nothing that invites paying otherwise.
         Code::AdoptionUnknown => StatusCode::ACCEPTED,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::InsufficientBalance

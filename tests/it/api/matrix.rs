@@ -102,7 +102,8 @@ async fn history(scene: &Scene, owner: &Owner, secret: &str) -> (String, String)
 
 /// Every route × every kind of caller. 200 stands for "allowed": the requests that move money are
 /// made so that they are refused with 400 afterwards.
-/// Seen red with `sees` that says true, and with `needs` that says yes.
+/// Seen red with `sees` that says true to every owner, with a token that has every scope if it has
+/// one, and with a route left out.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_against_every_kind_of_caller() {
     let scene = Scene::guarded().await;
@@ -186,8 +187,7 @@ async fn every_route_against_every_kind_of_caller() {
 }
 
 /// What makes a signature worthless: anything about the request that is not what was signed.
-/// Seen red with each check of the crate passed over: an empty body given for the payload, a clock
-/// that stands still, the URL taken from the event.
+/// Seen red with the body kept from the check, and with a used event taken again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signature_is_for_one_request() {
     let scene = Scene::guarded().await;
@@ -307,7 +307,7 @@ async fn a_signature_is_for_one_request() {
     );
 }
 
-/// A used event is used for every process: the store knows it.
+/// A used event is used for every process: the store knows it. Seen red with its answer ignored.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_replays_at_once_one_gets_in() {
     let scene = Scene::guarded().await;

@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use meltd::mint::embedded::Script;
+use meltd::ports::{Access, Store};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::scene::{ALICE, BOB, Scene, document, eventually, options, paid, said};
+use super::scene::{ALICE, Owner, Scene, document, eventually, options, paid, said};
+use crate::store_contract::Fixture;
+use crate::store_mongo::Mongo;
 
 /// Sends these bytes, ends its half of the connection if asked to, and reads to the end.
 async fn raw(scene: &Scene, bytes: &[u8], half_close: bool) -> String {
@@ -27,6 +31,7 @@ async fn raw(scene: &Scene, bytes: &[u8], half_close: bool) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// Seen red with any `Host` taken where nobody is authenticated.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_is_refused_in_one_shape() {
     let scene = Scene::with(&["--body-bytes-max", "1000"]).await;
@@ -176,6 +181,7 @@ async fn a_caller_that_goes_away_cancels_nothing() {
 }
 
 /// Rate, places and the day's limit; each says when, or that, to come back.
+/// Seen red with the melt's own amount left out of the day's.
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_hold() {
     let scene = Scene::with(&["--rate-per-s", "1", "--burst", "5"]).await;
@@ -249,18 +255,22 @@ fn an_open_service_listens_on_loopback_alone() {
     }
 }
 
-async fn crowd(scene: &Scene, owners: &[&str], callers: usize) {
+/// Every caller is answered 200, and every invoice paid once.
+async fn crowd<S: Store + Access>(scene: &Scene<S>, owners: &[String], callers: usize) {
     let invoices: Vec<_> = (0..callers).map(|_| scene.invoice(10, paid())).collect();
-    let asks = invoices.iter().enumerate().map(|(n, invoice)| {
+    let owners = owners.iter().cycle();
+    let asks = invoices.iter().zip(owners).map(|(invoice, owner)| {
         let ask = json!({ "invoice": invoice.to_string() });
-        said(scene.melt(owners[n % owners.len()], &ask))
+        said(scene.melt(owner, &ask))
     });
-    let answers = futures::future::join_all(asks).await;
-    let unpaid: Vec<&(StatusCode, Value)> = answers
-        .iter()
-        .filter(|(status, _)| *status != StatusCode::OK)
-        .collect();
-    assert!(unpaid.is_empty(), "{unpaid:?}");
+    let answers = join_all(asks).await;
+    let is_paid = |(status, _): &&(StatusCode, Value)| *status != StatusCode::OK;
+    let unpaid: Vec<_> = answers.iter().filter(is_paid).collect();
+    assert!(
+        unpaid.is_empty(),
+        "{} of {callers}: {unpaid:?}",
+        unpaid.len()
+    );
     assert!(
         invoices
             .iter()
@@ -268,14 +278,28 @@ async fn crowd(scene: &Scene, owners: &[&str], callers: usize) {
     );
 }
 
-/// The seeds' load: 50 callers at once, on one wallet and on two.
-#[tokio::test(flavor = "multi_thread")]
-async fn fifty_callers_at_once_are_all_paid_once() {
-    let scene = Scene::open().await;
+/// The seeds' load: 50 callers at once, on one wallet and on fifty.
+async fn fifty_callers<S: Store + Access>(scene: &Scene<S>) {
     for _ in 0..4 {
         scene.fund(ALICE, 1023).await;
-        scene.fund(BOB, 1023).await;
     }
-    crowd(&scene, &[ALICE], 50).await;
-    crowd(&scene, &[ALICE, BOB], 50).await;
+    crowd(scene, &[ALICE.to_owned()], 50).await;
+    let owners: Vec<String> = (1..=50).map(|n| Owner::number(n).npub).collect();
+    join_all(owners.iter().map(|owner| scene.fund(owner, 127))).await;
+    crowd(scene, &owners, 50).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_callers_at_once_are_all_paid_once_on_sqlite() {
+    fifty_callers(&Scene::open().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_callers_at_once_are_all_paid_once_on_mongodb() {
+    let mongo = Mongo::fresh().await;
+    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene::on(mongo.open().await, folder, options(&[])).await;
+    fifty_callers(&scene).await;
+    drop(scene);
+    mongo.remove().await;
 }

@@ -233,7 +233,16 @@ pub(crate) struct Auth {
 
 impl Owner {
     pub(crate) fn new(digit: &str) -> Self {
-        let keys = Keys::new(SecretKey::from_hex(&digit.repeat(64)).unwrap());
+        Owner::of(&digit.repeat(64))
+    }
+
+    /// One of many.
+    pub(crate) fn number(number: u32) -> Self {
+        Owner::of(&format!("{number:064x}"))
+    }
+
+    fn of(secret: &str) -> Self {
+        let keys = Keys::new(SecretKey::from_hex(secret).unwrap());
         let npub = keys.public_key().to_bech32().unwrap();
         Owner { keys, npub }
     }
