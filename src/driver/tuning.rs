@@ -22,6 +22,9 @@ pub struct Tuning {
     pub backoff_first: Duration,
     /// Longest wait between passes.
     pub backoff_max: Duration,
+    /// How long the store may take for a settlement before that is said to be CRITICAL. It is
+    /// offered on all the same.
+    pub critical_after: Duration,
     /// How long a settlement that the store does not take is offered again before the pass ends.
     pub critical_retry: Duration,
 }
@@ -43,6 +46,8 @@ impl Default for Tuning {
             lease_ttl: Duration::from_secs(15),
             backoff_first: Duration::from_millis(250),
             backoff_max: Duration::from_secs(300),
+            // A hundred times what an append takes; a person who pays does not wait much longer.
+            critical_after: Duration::from_secs(1),
             critical_retry: Duration::from_secs(5),
         }
     }

@@ -101,6 +101,7 @@ codes! {
     TokenLocked = "TOKEN_LOCKED", Low, "The token is locked to a key or condition, which meltd cannot sign for.";
     TokenTooSmall = "TOKEN_TOO_SMALL", Low, "The token is worth no more than the mint's input fee.";
     MintQuoteExpired = "MINT_QUOTE_EXPIRED", Low, "The funding invoice was not paid in time: ask for a new one.";
+    AdoptionUnknown = "ADOPTION_UNKNOWN", High, "The store did not say whether it took the command: send the same command again, and do not pay in another way.";
     StoreUnreachable = "STORE_UNREACHABLE", High, "The store cannot be reached: check MELTD_STORE and that the server runs.";
     StoreUnusable = "STORE_UNUSABLE", High, "This is not a store that meltd can use: name another with MELTD_STORE, or restore it from a backup.";
     StoreNoReplicaSet = "STORE_NO_REPLICA_SET", High, "MongoDB must run as a replica set, because transactions need one: start it with --replSet and initiate it.";
@@ -113,6 +114,19 @@ codes! {
     SeedFileInvalid = "SEED_FILE_INVALID", High, "The seed file must hold 128 hex digits and nothing else: restore it from your backup.";
     ConfigInvalid = "CONFIG_INVALID", Low, "An option has a value that cannot be used; the message says which.";
     NotFound = "NOT_FOUND", Low, "There is no such saga or wallet here: check the id.";
+    AuthRequired = "AUTH_REQUIRED", Low, "Sign the request as NIP-98 says, or send a bearer token in the Authorization header.";
+    AuthInvalid = "AUTH_INVALID", Low, "The signature or the token does not hold for this very request: sign it again, for this URL, method and body.";
+    AuthReplayed = "AUTH_REPLAYED", Low, "This signed request was used before: sign each request anew.";
+    Forbidden = "FORBIDDEN", Low, "The token does not allow this: use one with the scope that the route needs.";
+    RequestInvalid = "REQUEST_INVALID", Low, "The request is not what this route takes: compare it with /openapi.json.";
+    RequestTooLarge = "REQUEST_TOO_LARGE", Low, "The request is larger than the service takes: send less.";
+    RequestTooSlow = "REQUEST_TOO_SLOW", Low, "The request did not arrive in time: send it again, faster.";
+    RouteUnknown = "ROUTE_UNKNOWN", Low, "There is no such route or method here: see /openapi.json.";
+    RateLimited = "RATE_LIMITED", Low, "Too many requests: wait as long as Retry-After says.";
+    TooManyMelts = "TOO_MANY_MELTS", Low, "Too many melts are under way: send this one again when others have ended.";
+    DayLimit = "DAY_LIMIT", Low, "The wallet has melted as much as it may in 24 hours: wait, or ask the operator.";
+    NotReady = "NOT_READY", Medium, "The service cannot take requests now: try again shortly.";
+    Internal = "INTERNAL", High, "Something went wrong inside; give the support id to the operator.";
     NotFinished = "NOT_FINISHED", Medium, "It has not come to its end: it goes on by itself, and must not be started again.";
     ProofStateInconsistency = "PROOF_STATE_INCONSISTENCY", High, "The mint holds coins of this wallet as spent; they were corrected one by one: try again.";
     HighSeverityDiscrepancies = "HIGH_SEVERITY_DISCREPANCIES", High, "Coins chosen for this melt are spent at the mint; they were corrected: try again.";
