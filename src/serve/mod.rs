@@ -36,6 +36,13 @@ use crate::saga::code::Code;
 pub use roles::Role;
 use signals::Signals;
 
+/// How long a stop waits for the answers of the last passes to be published: a relay needs some
+/// tenths of a second, unless it is in trouble.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Between two looks at the outbox.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// What a process is to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -271,6 +278,14 @@ impl<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
         );
     }
 
+    /// Resolves when nothing waits to be published.
+    async fn published(&self) {
+        let outbox = &self.pool.driver.store;
+        while !matches!(outbox.outbox(None, 1).await, Ok(rows) if rows.is_empty()) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// The roles take nothing more on; what is under way may end until the deadline.
     async fn stop(&self, roles: &mut Roles) -> Stopped {
         let within = self.settings.stop_timeout;
@@ -281,6 +296,11 @@ impl<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
         let first = timeout_at(deadline, all(&mut roles.first)).await.is_ok();
         let left = deadline.saturating_duration_since(Instant::now());
         let idle = self.pool.close(left).await;
+        if !roles.last.is_empty() {
+            // Whatever is left is published by another process, or after the next start.
+            let until = deadline.min(Instant::now() + LAST_WORDS);
+            let _ = timeout_at(until, self.published()).await;
+        }
         roles.stop_last.cancel();
         let last = timeout_at(deadline, all(&mut roles.last)).await.is_ok();
         if first && idle && last {
