@@ -124,6 +124,10 @@ impl World {
         for row in self.rest.outbox_parked(99).await.unwrap() {
             self.rest.outbox_unpark(&row.id).await.unwrap();
         }
+        {
+            let mut tape = self.tape.lock().unwrap();
+            (tape.deaf, tape.lost) = (0, 0);
+        }
         let life = Life::until(None);
         let relay = self.relay(&life, "last");
         for _ in 0..400 {
