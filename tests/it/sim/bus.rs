@@ -20,6 +20,8 @@ pub struct Tape {
     pub ghosts: BTreeSet<String>,
     /// So many answers from now on are lost: the message is stored, and nobody is told.
     pub deaf: u32,
+    /// So many messages from now on are lost themselves.
+    pub lost: u32,
 }
 
 impl Tape {
@@ -29,6 +31,7 @@ impl Tape {
             messages: Vec::new(),
             ghosts: BTreeSet::new(),
             deaf: 0,
+            lost: 0,
         }
     }
 
@@ -78,6 +81,10 @@ impl Bus for SimBus {
                     sequence: 1,
                     duplicate: true,
                 });
+            }
+            if tape.lost > 0 {
+                tape.lost -= 1;
+                return Err(BusError::Away("no answer".to_owned()));
             }
             tape.messages.push(message);
             if tape.deaf > 0 {

@@ -24,6 +24,8 @@ fn small() -> Tuning {
     Tuning {
         slots: 3,
         page: 4,
+        check: Duration::from_secs(1),
+        checkpoint: Duration::from_secs(2),
         ..Tuning::default()
     }
 }
@@ -95,8 +97,37 @@ impl World {
         write(&self.rest, &mut self.chains[at], events).await;
     }
 
+    /// A person lets everything go on, or puts a row aside: it may be published minutes later.
+    async fn put_aside(&self, random: &mut Random) {
+        for row in self.rest.outbox_parked(99).await.unwrap() {
+            self.rest.outbox_unpark(&row.id).await.unwrap();
+        }
+        let rows = self.rest.outbox(None, 99).await.unwrap();
+        let at = random.below(rows.len() as u64 + 2) as usize;
+        if let Some(row) = rows.get(at) {
+            self.rest.outbox_park(&row.id, "for a while").await.unwrap();
+        }
+    }
+
+    /// The newest messages are gone, or all.
+    fn lose(&self, random: &mut Random) {
+        let mut tape = self.tape.lock().unwrap();
+        let length = tape.messages.len() as u64;
+        match random.below(6) {
+            0 => tape.make_anew(),
+            _ => tape.go_back((length - random.below(length.min(6) + 1)) as usize),
+        }
+    }
+
     /// One relay alone, until nothing is left.
     async fn finish(&self) -> Seen {
+        for row in self.rest.outbox_parked(99).await.unwrap() {
+            self.rest.outbox_unpark(&row.id).await.unwrap();
+        }
+        {
+            let mut tape = self.tape.lock().unwrap();
+            (tape.deaf, tape.lost) = (0, 0);
+        }
         let life = Life::until(None);
         let relay = self.relay(&life, "last");
         for _ in 0..400 {
@@ -127,23 +158,19 @@ async fn interleave(seed: u64, weather: Weather) {
     let turns = [Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0))];
     let relays = [("first", &turns[0]), ("second", &turns[1])]
         .map(|(owner, turns)| world.relay(&Life::in_turns(turns.clone()), owner));
-    for _ in 0..400 {
-        match random.below(24) {
-            0..=8 => turns[0].add_permits(1),
-            9..=17 => turns[1].add_permits(1),
+    for _ in 0..500 {
+        match random.below(30) {
+            0..=8 => turns[0].add_permits(1 + random.below(5) as usize),
+            9..=17 => turns[1].add_permits(1 + random.below(5) as usize),
             18..=20 => world.append(&mut random).await,
             21 => pass_time(Duration::from_millis(50 + random.below(3000))).await,
-            22 if weather == Weather::Lossy => {
-                let mut tape = world.tape.lock().unwrap();
-                let length = tape.messages.len() as u64;
-                match random.below(4) {
-                    0 => tape.make_anew(),
-                    _ => tape.go_back((length - random.below(length.min(6) + 1)) as usize),
-                }
-            }
-            22 => world.tape.lock().unwrap().deaf += 1,
+            22 if weather == Weather::Lossy => world.lose(&mut random),
+            22 | 23 => world.tape.lock().unwrap().deaf += 1,
+            24 | 25 => world.tape.lock().unwrap().lost += 1,
+            26 | 27 => world.put_aside(&mut random).await,
             // Longer than a lease: whoever stands still now has lost it.
-            _ => pass_time(Duration::from_secs(11)).await,
+            28 => pass_time(Duration::from_secs(11)).await,
+            _ => pass_time(Duration::from_secs(50)).await,
         }
         settle().await;
     }
@@ -170,7 +197,7 @@ fn base() -> u64 {
 #[tokio::test(start_paused = true)]
 async fn two_relays_interleaved_keep_order_and_lose_nothing() {
     let base = base();
-    for seed in base..base + 150 {
+    for seed in base..base + 200 {
         interleave(seed, Weather::Clear).await;
     }
 }
@@ -180,7 +207,7 @@ async fn two_relays_interleaved_keep_order_and_lose_nothing() {
 #[tokio::test(start_paused = true)]
 async fn two_relays_on_a_stream_that_forgets_lose_nothing() {
     let base = base();
-    for seed in base..base + 150 {
+    for seed in base..base + 200 {
         interleave(seed, Weather::Lossy).await;
     }
 }
