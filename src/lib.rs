@@ -26,10 +26,11 @@
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
 //! | [`wire`] | `saga`, `ports` |
-//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | `saga`, `ports`, `wire` |
+//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`audit`] | those three |
 //! | [`queue`], [`relay`] | the same, over the bus |
 //! | [`store`], [`bus`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
-//! | [`serve`] | `saga`, `ports`, the loops |
+//! | [`api`] | `saga`, `ports`, the loops |
+//! | [`serve`] | `saga`, `ports`, the loops, `api` |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
 
@@ -80,6 +81,12 @@ pub mod bus;
 
 /// The way to mints; and, for tests and the demo, a whole mint.
 pub mod mint;
+
+/// What a wallet holds.
+pub mod balance;
+
+/// The HTTP API.
+pub mod api;
 
 /// What an operator watches.
 pub mod metrics;

@@ -12,6 +12,7 @@ use meltd::cli::args::{Cli, Command};
 use meltd::cli::dlq::DlqArgs;
 use meltd::cli::exit::{Exit, Failure};
 use meltd::cli::output::Out;
+use meltd::cli::relay::RelayArgs;
 use meltd::cli::serve::ServeArgs;
 use meltd::cli::{self, Act, LOOK_AGAIN};
 use meltd::clock::SystemClock;
@@ -20,7 +21,7 @@ use meltd::driver::{Driver, Tuning};
 use meltd::intake::Caps;
 use meltd::mint::cdk::{CdkMint, Timeouts};
 use meltd::mint::keychain::Keychain;
-use meltd::ports::{Outbox, Store};
+use meltd::ports::{Access, Outbox, Store};
 use meltd::saga::code::Code;
 use meltd::serve::Settings;
 use meltd::serve::signals::Signals;
@@ -90,6 +91,9 @@ async fn run(cli: Cli, out: Out) -> Result<Exit, Failure> {
     if let Command::Dlq(args) = command {
         return dlq(*args, out).await;
     }
+    if let Command::Relay(args) = command {
+        return relay(config, *args, out).await;
+    }
     let address = config.store_address()?;
     match &address {
         StoreAddress::Sqlite(file) => {
@@ -104,7 +108,7 @@ async fn run(cli: Cli, out: Out) -> Result<Exit, Failure> {
     }
 }
 
-async fn with_store<S: Store>(
+async fn with_store<S: Store + Access>(
     store: S,
     config: &Config,
     address: &StoreAddress,
@@ -164,7 +168,7 @@ async fn serve(config: Config, args: ServeArgs) -> Result<Exit, Failure> {
     }
 }
 
-async fn serve_on<S: Store + Outbox>(
+async fn serve_on<S: Store + Outbox + Access>(
     store: S,
     config: &Config,
     address: &StoreAddress,
@@ -186,6 +190,25 @@ async fn serve_on<S: Store + Outbox>(
         BusAddress::Nats(options) => {
             let bus = NatsBus::connect(options).await?;
             cli::serve::serve(driver, bus, settings, signals).await
+        }
+    }
+}
+
+/// Looks at the relay of a store, and at the stream if the bus is named.
+async fn relay(config: Config, args: RelayArgs, out: Out) -> Result<Exit, Failure> {
+    let bus = match args.bus.address()? {
+        Some(BusAddress::Nats(options)) => Some(NatsBus::connect(&options).await),
+        // That of another process cannot be seen.
+        Some(BusAddress::Memory) | None => None,
+    };
+    match config.store_address()? {
+        StoreAddress::Sqlite(file) => {
+            let store = SqliteStore::open(file)?;
+            Ok(cli::relay::relay(&store, bus, args.command, out).await)
+        }
+        StoreAddress::Mongo(uri) => {
+            let store = MongoStore::connect(&uri).await?;
+            Ok(cli::relay::relay(&store, bus, args.command, out).await)
         }
     }
 }

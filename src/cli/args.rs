@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand};
 
 use super::dlq::DlqArgs;
 use super::exit;
+use super::relay::RelayArgs;
 use super::serve::ServeArgs;
+use super::token::TokenCommand;
 use super::values::{KindArg, PolicyArg, StatusArg, duration};
 use crate::config::{Config, LimitArgs};
 use crate::saga::ids::Amount;
@@ -49,10 +51,15 @@ pub enum Command {
     /// Prove that the store agrees with its own history
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The tokens of services that call the HTTP API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Look at commands that were put aside, send them again, or drop them
     Dlq(Box<DlqArgs>),
     /// Finish what a crash or a slow mint has left unfinished
     Recover(RecoverArgs),
+    /// Look at the publishing of events, publish again, let go on what was put aside
+    Relay(Box<RelayArgs>),
 }
 
 /// `meltd demo`

@@ -11,6 +11,8 @@
 //! | `dlq.rs` | commands that were put aside |
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
+//! | `token.rs` | the tokens of services |
+//! | `relay.rs` | publishing: how far it is, and publishing again |
 //! | `demo/` | the tour on a mint in this process |
 
 pub mod args;
@@ -27,21 +29,24 @@ mod melt;
 pub mod output;
 mod progress;
 mod recover;
+pub mod relay;
 mod sagas;
 pub mod serve;
 mod show;
 mod timeline;
+pub mod token;
 mod values;
 
 use std::time::Duration;
 
 use crate::driver::Driver;
 use crate::intake::{Origin, Target};
-use crate::ports::{Clock, Mint, Store};
+use crate::ports::{Access, Clock, Mint, Store};
 use crate::saga::ids::Producer;
 use args::{Command, SagaCommand};
 use exit::Exit;
 use output::Out;
+use token::TokenCommand;
 
 /// The scope of command ids and intents that are given on the command line.
 const PRODUCER: &str = "cli";
@@ -82,7 +87,9 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             ..Origin::new(Producer::new(PRODUCER), timeout)
         }
     }
+}
 
+impl<S: Store + Access, M: Mint, C: Clock> Act<S, M, C> {
     /// Does a command that may ask a mint. Those that only look are left to [`look`].
     pub async fn run(&self, command: Command) -> Exit {
         let out = self.out;
@@ -95,26 +102,32 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             looking @ (Command::Demo(_)
             | Command::Serve(_)
             | Command::Dlq(_)
+            | Command::Relay(_)
             | Command::Balance(_)
             | Command::Wallet(_)
             | Command::Saga(_)
+            | Command::Token(_)
             | Command::Audit(_)) => look(&*self.driver.store, looking, out).await,
         }
     }
 }
 
 /// Does a command that only reads the store.
-pub async fn look<S: Store>(store: &S, command: Command, out: Out) -> Exit {
+pub async fn look<S: Store + Access>(store: &S, command: Command, out: Out) -> Exit {
     match command {
         Command::Balance(args) => out.end(balance::balance(store, &args.npub).await),
         Command::Wallet(args::WalletCommand::List) => out.end(balance::wallets(store).await),
         Command::Saga(SagaCommand::List(args)) => out.end(sagas::list(store, args).await),
         Command::Saga(SagaCommand::Show(args)) => out.end(show::show(store, &args.id).await),
         Command::Saga(SagaCommand::Verify(args)) => out.end(show::verify(store, &args.id).await),
+        Command::Token(TokenCommand::Create(args)) => out.end(token::create(store, args).await),
+        Command::Token(TokenCommand::List) => out.end(token::list(store).await),
+        Command::Token(TokenCommand::Revoke(args)) => out.end(token::revoke(store, args).await),
         Command::Audit(args::AuditCommand::Verify) => out.end(audit::verify(store).await),
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
+        | Command::Relay(_)
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
@@ -129,9 +142,11 @@ pub fn acts(command: &Command) -> bool {
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
+        | Command::Relay(_)
         | Command::Balance(_)
         | Command::Wallet(_)
         | Command::Saga(_)
+        | Command::Token(_)
         | Command::Audit(_) => false,
     }
 }

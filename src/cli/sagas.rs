@@ -59,6 +59,7 @@ pub(super) async fn list<S: Store>(store: &S, args: ListArgs) -> Result<ListAnsw
             wallet,
             after: None,
             limit: PAGE,
+            ..HeadFilter::default()
         };
         loop {
             let page = store.heads(filter.clone()).await?;

@@ -253,7 +253,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let mut alerted = false;
         loop {
             let (append, tail) = self.append_of(run)?;
-            match self.offer(run, append, paid, &mut alerted).await {
+            match self.offer(run, append, paid.then_some(&mut alerted)).await {
                 Ok(()) => {
                     run.tail = tail;
                     break;
@@ -292,12 +292,11 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         &self,
         run: &Run,
         append: Append,
-        paid: bool,
-        alerted: &mut bool,
+        paid: Option<&mut bool>,
     ) -> Result<(), StoreError> {
         let offered = self.store.append(append);
         tokio::pin!(offered);
-        if paid {
+        if let Some(alerted) = paid {
             tokio::select! {
                 taken = &mut offered => return taken,
                 () = tokio::time::sleep(self.tuning.critical_after) => {
@@ -361,12 +360,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// Said each time in the log, and to the alerts' listener once.
     fn raise_critical(&self, run: &Run, source: &StoreError, again: bool) {
         let code = Code::CriticalDbFailureAfterMintSuccess;
-        let label = CodeLabel {
-            code: code.as_str(),
-        };
-        metrics().criticals.get_or_create(&label).inc();
         error!(saga_id = %run.tail.saga, %code, %source, "{}", code.advice());
         if !again {
+            let label = CodeLabel {
+                code: code.as_str(),
+            };
+            metrics().criticals.get_or_create(&label).inc();
             self.alerts.raise(Alert {
                 saga: Some(run.tail.saga.clone()),
                 wallet: Some(run.saga.adoption.wallet.clone()),

@@ -1,7 +1,8 @@
-//! What the loops need from outside: [`Store`], [`Mint`], [`Bus`] and [`Clock`]. Native `async fn`
-//! with generics; `main` chooses the adapters. Errors are small enums named by what the caller does
-//! next.
+//! What the loops need from outside: [`Store`], [`Access`], [`Mint`], [`Bus`] and [`Clock`]. Native
+//! `async fn` with generics; `main` chooses the adapters. Errors are small enums named by what the
+//! caller does next.
 
+mod access;
 mod bus;
 mod mint;
 mod outbox;
@@ -11,6 +12,7 @@ pub mod subject;
 
 use chrono::{DateTime, Utc};
 
+pub use access::{Access, ApiToken, Scope, Wallets};
 pub use bus::{
     ALERTS, Begin, Bus, BusError, Delivery, Message, Published, Stored, Stream, StreamFacts, header,
 };

@@ -179,8 +179,12 @@ pub struct HeadFilter {
     pub kind: Option<Kind>,
     /// Only this wallet.
     pub wallet: Option<WalletId>,
-    /// Only ids after this one (ids sort by time).
+    /// Only ids beyond this one in the order of the list (ids sort by time).
     pub after: Option<SagaId>,
+    /// Only heads that changed at or after this moment, by the store's clock.
+    pub changed_since: Option<DateTime<Utc>>,
+    /// From the newest to the oldest, instead of from the oldest on.
+    pub newest_first: bool,
     /// At most this many.
     pub limit: u32,
 }
@@ -277,7 +281,7 @@ pub trait Store: Outbox {
     /// Sagas that are active, owing or parked, due and unleased, oldest due first.
     fn due(&self, limit: u32) -> impl Future<Output = Result<Vec<SagaId>, StoreError>> + Send;
 
-    /// Heads in id order.
+    /// Heads in id order, or in the reverse of it.
     fn heads(
         &self,
         filter: HeadFilter,

@@ -171,8 +171,8 @@ fn reply_to<R>(delivery: &Delivery<R>) -> Result<String, String> {
 fn is_ours(code: Code) -> bool {
     matches!(
         code,
-        Code::AdoptionUnknown
-            | Code::StoreUnreachable
+        Code::StoreUnreachable
+            | Code::AdoptionUnknown
             | Code::StoreUnusable
             | Code::StoreNoReplicaSet
     )

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{Broken, Serve};
-use crate::ports::{Bus, Clock, Mint, Outbox, Store, StoreError, Stream};
+use crate::ports::{Access, Bus, Clock, Mint, Outbox, Store, StoreError, Stream};
 use crate::readiness::Part;
 use crate::relay::{self, Phase, Relay, RelayError};
 
@@ -19,6 +19,8 @@ const SCAN_EVERY: Duration = Duration::from_secs(2);
 /// One of the things that a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
+    /// Serves the HTTP API.
+    Api,
     /// Takes commands from the queue.
     Intake,
     /// Publishes events and replies.
@@ -29,11 +31,12 @@ pub enum Role {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Role; 3] = [Role::Intake, Role::Relay, Role::Recovery];
+    pub const ALL: [Role; 4] = [Role::Api, Role::Intake, Role::Relay, Role::Recovery];
 
     /// The word on the command line and in logs.
     pub fn as_str(self) -> &'static str {
         match self {
+            Role::Api => "api",
             Role::Intake => "intake",
             Role::Relay => "relay",
             Role::Recovery => "recovery",
@@ -45,13 +48,14 @@ impl Role {
         match self {
             Role::Intake => &[Stream::Commands, Stream::Replies, Stream::DeadLetters],
             Role::Relay => &relay::STREAMS,
-            Role::Recovery => &[],
+            Role::Api | Role::Recovery => &[],
         }
     }
 
     /// What speaks for it in the readiness.
     pub fn part(self) -> Part {
         match self {
+            Role::Api => Part::Api,
             Role::Intake => Part::Intake,
             Role::Relay => Part::Relay,
             Role::Recovery => Part::Recovery,
@@ -77,7 +81,7 @@ impl FromStr for Role {
     }
 }
 
-impl<S: Store + Outbox, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
+impl<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
     /// Publishes the outbox, or stands by while another process does.
     pub(super) async fn relay(&self, stop: CancellationToken) -> Result<(), Broken> {
         let driver = &self.pool.driver;

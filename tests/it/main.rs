@@ -21,6 +21,7 @@ mod nats_server;
 
 #[cfg(feature = "embedded-mint")]
 mod crash;
+mod metrics;
 mod relay;
 mod saga_chain;
 mod saga_codes;
@@ -44,11 +45,11 @@ mod store_sqlite;
 mod tidy;
 
 #[cfg(feature = "embedded-mint")]
+mod api;
+#[cfg(feature = "embedded-mint")]
 mod cli;
 #[cfg(feature = "embedded-mint")]
 mod embedded_mint;
-#[cfg(feature = "embedded-mint")]
-mod metrics;
 #[cfg(feature = "embedded-mint")]
 mod mint_cdk;
 #[cfg(feature = "embedded-mint")]

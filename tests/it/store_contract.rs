@@ -4,6 +4,7 @@
 
 use meltd::ports::Store;
 
+pub(crate) mod access;
 pub(crate) mod adopt;
 pub(crate) mod append;
 pub(crate) mod build;
@@ -118,7 +119,13 @@ macro_rules! store_contract {
             heads_are_filtered_and_paged,
             proofs_are_filtered_by_state,
             unknown_sagas_are_none,
+            heads_are_listed_from_the_newest_and_by_their_change,
             the_dump_holds_everything,
+        );
+        store_contract!(@group $fixture, access:
+            a_token_is_found_by_its_hash,
+            a_token_is_revoked_once,
+            an_id_is_used_once,
         );
     };
     (@group $fixture:ty, $group:ident: $($case:ident,)*) => {

@@ -59,6 +59,9 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/audit.rs", LOOP, LOOP_CRATES),
     ("src/failpoint.rs", &[], &[]),
     ("src/npub.rs", &[], &["bech32"]),
+    ("src/balance.rs", LOOP, LOOP_CRATES),
+    ("src/config/", &["*"], &["*"]),
+    ("src/api/", API, &["*"]),
     ("src/clock.rs", &["ports"], &["chrono"]),
     (
         "src/store/mongo",
@@ -104,6 +107,10 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/main.rs", &["*"], &["*"]),
     ("src/lib.rs", &["*"], &["*"]),
 ];
+/// Of the HTTP face: the loops, and never an adapter.
+const API: &[&str] = &[
+    "api", "saga", "ports", "driver", "intake", "recovery", "pool", "balance", "npub", "config",
+];
 const LOOP: &[&str] = &[
     "saga",
     "ports",
@@ -122,10 +129,13 @@ const LOOP: &[&str] = &[
 ];
 /// What runs the loops in one process.
 const SERVE: &[&str] = &[
+    "api",
+    "config",
     "saga",
     "ports",
     "wire",
     "driver",
+    "intake",
     "pool",
     "queue",
     "relay",

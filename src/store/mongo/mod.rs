@@ -7,13 +7,14 @@
 //! | `plan`, `commit`, `transact` | `append`: what to write, with whom, in one transaction |
 //! | `settle`, `verdict` | what to do when it did not go as planned, and what to answer |
 //! | `orphans` | the transactions that dead processes leave open |
-//! | `adopt`, `lease`, `wallets`, `query` | everything else, one write or one read each |
+//! | `access`, `adopt`, `lease`, `wallets`, `query` | everything else, one write or one read each |
 //! | `outbox`, `refill`, `relay`, `wake` | what is to be published, and how far that has come |
 //! | `fault` | driver errors in the caller's words |
 //!
 //! It never retries on the strength of an error's text, never reads the clock of this machine into
 //! a document, and never says `Ok` for a write that is not on a majority's journal.
 
+mod access;
 mod adopt;
 mod commit;
 mod connect;
@@ -38,12 +39,14 @@ mod wallets;
 use std::future::Future;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use mongodb::{Client, Collection, Database};
 
 use self::commit::Committers;
 use self::wake::Wake;
 use crate::ports::{
-    Adopted, Append, Head, HeadFilter, Lease, Loaded, NewSaga, ProofRow, Store, StoreError, Wallet,
+    Access, Adopted, ApiToken, Append, Head, HeadFilter, Lease, Loaded, NewSaga, ProofRow, Store,
+    StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -129,6 +132,14 @@ impl Db {
 
     fn wallets<T: Send + Sync>(&self) -> Collection<T> {
         self.database.collection(schema::WALLETS)
+    }
+
+    fn tokens<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::TOKENS)
+    }
+
+    fn used_ids<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::USED_IDS)
     }
 }
 
@@ -248,5 +259,27 @@ impl Store for MongoStore {
 
     async fn dump(&self) -> Result<Vec<String>, StoreError> {
         bounded(query::dump(self.db.clone())).await
+    }
+}
+
+impl Access for MongoStore {
+    async fn add_token(&self, token: ApiToken, hash: &str) -> Result<(), StoreError> {
+        bounded(access::add(self.db.clone(), token, hash.to_owned())).await
+    }
+
+    async fn token(&self, hash: &str) -> Result<Option<ApiToken>, StoreError> {
+        bounded(access::by_hash(self.db.clone(), hash.to_owned())).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<ApiToken>, StoreError> {
+        bounded(access::list(self.db.clone())).await
+    }
+
+    async fn revoke_token(&self, id: &str, at: DateTime<Utc>) -> Result<bool, StoreError> {
+        bounded(access::revoke(self.db.clone(), id.to_owned(), at)).await
+    }
+
+    async fn use_once(&self, id: &str, ttl: Duration) -> Result<bool, StoreError> {
+        bounded(access::use_once(self.db.clone(), id.to_owned(), ttl)).await
     }
 }

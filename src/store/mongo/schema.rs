@@ -19,6 +19,8 @@ pub(super) const WALLETS: &str = "wallets";
 pub(super) const LEASES: &str = "leases";
 pub(super) const MARK: &str = "relay_mark";
 pub(super) const CHECKPOINTS: &str = "relay_checkpoints";
+pub(super) const TOKENS: &str = "api_tokens";
+pub(super) const USED_IDS: &str = "used_ids";
 
 /// The collection exists: another process was faster.
 const NAMESPACE_EXISTS: i32 = 48;
@@ -59,7 +61,7 @@ async fn renew(db: &Db, name: &str, validator: Document) -> Result<(), StoreErro
     done.map(|_| ()).map_err(store_error)
 }
 
-fn validators() -> [(&'static str, Document); 8] {
+fn validators() -> [(&'static str, Document); 10] {
     [
         (SAGAS, sagas()),
         (EVENTS, events()),
@@ -67,6 +69,8 @@ fn validators() -> [(&'static str, Document); 8] {
         (PROOFS, proofs()),
         (WALLETS, wallets()),
         (LEASES, leases()),
+        (TOKENS, tokens()),
+        (USED_IDS, strict(&[("until", date())], &[])),
         (MARK, mark()),
         (CHECKPOINTS, checkpoints()),
     ]
@@ -189,6 +193,18 @@ fn wallets() -> Document {
 
 fn leases() -> Document {
     let fields = [("owner", text()), ("until", date()), ("epoch", whole())];
+    strict(&fields, &[])
+}
+
+fn tokens() -> Document {
+    let fields = [
+        ("hash", text()),
+        ("producer", text()),
+        ("wallets", doc! { "bsonType": ["string", "object"] }),
+        ("scopes", doc! { "bsonType": "array" }),
+        ("created_at", date()),
+        ("revoked_at", date_or_null()),
+    ];
     strict(&fields, &[])
 }
 

@@ -6,6 +6,7 @@
 //! SQLite's. Nothing here may decide anything about a saga: it stores what it is given, or says
 //! why not.
 
+mod access;
 mod append;
 mod fault;
 mod migrate;
@@ -24,10 +25,12 @@ mod writer;
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use crate::ports::{
-    Adopted, Append, Head, HeadFilter, Lease, Loaded, NewSaga, ProofRow, Store, StoreError, Wallet,
+    Access, Adopted, ApiToken, Append, Head, HeadFilter, Lease, Loaded, NewSaga, ProofRow, Store,
+    StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -186,5 +189,39 @@ impl Store for SqliteStore {
 
     async fn dump(&self) -> Result<Vec<String>, StoreError> {
         self.readers.run(query::dump).await
+    }
+}
+
+impl Access for SqliteStore {
+    async fn add_token(&self, token: ApiToken, hash: &str) -> Result<(), StoreError> {
+        let hash = hash.to_owned();
+        self.writer
+            .run(move |conn| access::add(conn, &token, &hash))
+            .await
+    }
+
+    async fn token(&self, hash: &str) -> Result<Option<ApiToken>, StoreError> {
+        let hash = hash.to_owned();
+        self.readers
+            .run(move |conn| access::by_hash(conn, &hash))
+            .await
+    }
+
+    async fn tokens(&self) -> Result<Vec<ApiToken>, StoreError> {
+        self.readers.run(access::list).await
+    }
+
+    async fn revoke_token(&self, id: &str, at: DateTime<Utc>) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.writer
+            .run(move |conn| access::revoke(conn, &id, at))
+            .await
+    }
+
+    async fn use_once(&self, id: &str, ttl: Duration) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.writer
+            .run(move |conn| access::use_once(conn, &id, ttl))
+            .await
     }
 }

@@ -253,3 +253,42 @@ pub(crate) async fn the_dump_holds_everything<F: Fixture>(f: &F) {
         assert!(all.contains(text), "the dump lacks {text}");
     }
 }
+
+/// Invariant: the newest come first on demand, in pages, and a change shows in the list of changes.
+pub(crate) async fn heads_are_listed_from_the_newest_and_by_their_change<F: Fixture>(f: &F) {
+    let store = open(f).await;
+    let alice = wallet(&*store, "npub1alice").await;
+    let mut leases = Vec::new();
+    for _ in 0..5 {
+        leases.push(adopt(&*store, &melt(&alice)).await);
+    }
+    let ids = |heads: Vec<Head>| heads.into_iter().map(|h| h.new.id).collect::<Vec<_>>();
+    let oldest = ids(store.heads(all()).await.unwrap());
+    let newest = HeadFilter {
+        newest_first: true,
+        limit: 3,
+        ..HeadFilter::default()
+    };
+    let mut pages = ids(store.heads(newest.clone()).await.unwrap());
+    assert_eq!(pages.len(), 3);
+    let after = pages.last().cloned();
+    pages.extend(ids(store
+        .heads(HeadFilter { after, ..newest })
+        .await
+        .unwrap()));
+    pages.reverse();
+    assert_eq!(pages, oldest);
+    let last = store.heads(all()).await.unwrap().pop().unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let since = HeadFilter {
+        changed_since: Some(last.updated_at + chrono::TimeDelta::milliseconds(1)),
+        ..all()
+    };
+    assert!(store.heads(since.clone()).await.unwrap().is_empty());
+    let first = &mut leases[0];
+    first.write(&*store, Vec::new()).await.unwrap();
+    assert_eq!(
+        ids(store.heads(since).await.unwrap()),
+        vec![oldest[0].clone()]
+    );
+}
