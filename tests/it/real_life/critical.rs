@@ -32,7 +32,7 @@ impl Away {
         let gate = Gate::closed();
         stage.proxy.once(MELT, Act::HoldReplyAt(gate.clone()));
         let text = invoice.to_string();
-        let args = ["melt", "--npub", ALICE, &text, "--json"];
+        let args = ["melt", "--npub", ALICE, &text, "--json", "--wait", "1s"];
         let log = File::create(stage.scene.path("stderr")).unwrap();
         let melt = Running::start_with_log(&mut stage.scene.command(&args), log);
         until("that it is paid", || stage.scene.times_paid(&invoice) == 1);

@@ -162,7 +162,7 @@ async fn failover_a_settlement_that_is_rolled_back_is_made_again() {
     let invoice = stage.scene.invoice(200, paid());
     let gate = Gate::closed();
     stage.proxy.once(MELT, Act::HoldReplyAt(gate.clone()));
-    let melt = stage.melts(&invoice, &["--timeout", "180s"]);
+    let melt = stage.melts(&invoice, &["--timeout", "180s", "--wait", "1s"]);
     until("that it is paid", || stage.scene.times_paid(&invoice) == 1);
     let primary = isolate(&set).await;
     gate.open();

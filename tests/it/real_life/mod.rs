@@ -16,8 +16,8 @@
 //! | `t12` | the store fails |
 //! | `critical`, `failover` | the store is away when the mint has paid; a primary dies |
 //!
-//! T5 and T11 are about the queue and the bus, and are tested there. All of it at once, at random, is
-//! `tests/it/soak`.
+//! T5 and T11 are about the queue and the bus, and are tested there. All of it at once, at random,
+//! is `tests/it/soak`.
 
 mod critical;
 mod failover;
