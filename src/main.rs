@@ -13,6 +13,7 @@ use meltd::cli::dlq::DlqArgs;
 use meltd::cli::doctor::DoctorArgs;
 use meltd::cli::exit::{Exit, Failure};
 use meltd::cli::output::Out;
+use meltd::cli::relay::RelayArgs;
 use meltd::cli::serve::ServeArgs;
 use meltd::cli::{self, Act, LOOK_AGAIN};
 use meltd::clock::SystemClock;
@@ -100,6 +101,9 @@ async fn on_store(cli: Cli, out: Out) -> Result<Exit, Failure> {
     }
     if let Command::Dlq(args) = command {
         return dlq(*args, out).await;
+    }
+    if let Command::Relay(args) = command {
+        return relay(config, *args, out).await;
     }
     let address = config.store_address()?;
     match &address {
@@ -219,6 +223,25 @@ async fn serve_on<S: Store + Outbox + Access>(
 }
 /// The name under which a store keeps the fingerprint of its seed.
 const SEED_STAMP: &str = "seed";
+
+/// Looks at the relay of a store, and at the stream if the bus is named.
+async fn relay(config: Config, args: RelayArgs, out: Out) -> Result<Exit, Failure> {
+    let bus = match args.bus.address()? {
+        Some(BusAddress::Nats(options)) => Some(NatsBus::connect(&options).await),
+        // That of another process cannot be seen.
+        Some(BusAddress::Memory) | None => None,
+    };
+    match config.store_address()? {
+        StoreAddress::Sqlite(file) => {
+            let store = SqliteStore::open(file)?;
+            Ok(cli::relay::relay(&store, bus, args.command, out).await)
+        }
+        StoreAddress::Mongo(uri) => {
+            let store = MongoStore::connect(&uri).await?;
+            Ok(cli::relay::relay(&store, bus, args.command, out).await)
+        }
+    }
+}
 
 /// The loop over these adapters, for a person who waits.
 async fn driver<S: Store>(

@@ -85,6 +85,8 @@ pub(super) fn status_of(code: Code) -> StatusCode {
         | Code::MintUnreachable
         | Code::MintSlow
         | Code::MintRateLimited => StatusCode::SERVICE_UNAVAILABLE,
+        // It may have been taken, and then it is driven: nothing that invites paying in another way.
+        Code::AdoptionUnknown => StatusCode::ACCEPTED,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::InsufficientBalance
         | Code::FeeOverLimit

@@ -9,6 +9,7 @@ use super::dlq::DlqArgs;
 use super::doctor::DoctorArgs;
 use super::exit;
 use super::reconcile::ReconcileArgs;
+use super::relay::RelayArgs;
 use super::restore::RestoreArgs;
 use super::serve::ServeArgs;
 use super::token::TokenCommand;
@@ -60,6 +61,8 @@ pub enum Command {
     Dlq(Box<DlqArgs>),
     /// Finish what a crash or a slow mint has left unfinished
     Recover(RecoverArgs),
+    /// Look at the publishing of events, publish again, let go on what was put aside
+    Relay(Box<RelayArgs>),
     /// Find coins again from the seed file, the mint and the owners' npubs alone
     Restore(RestoreArgs),
     /// Check everything that meltd stands on, and say what to do

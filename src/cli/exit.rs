@@ -89,6 +89,8 @@ impl Exit {
             Exit::Unusable
         } else if code == Code::PaymentFailed {
             Exit::Failed
+        } else if code == Code::AdoptionUnknown {
+            Exit::Unfinished
         } else if code.severity() == Severity::Critical {
             Exit::Critical
         } else {

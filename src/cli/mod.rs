@@ -13,6 +13,7 @@
 //! | `reconcile.rs`, `restore.rs`, `doctor.rs` | what holds the store against the mint |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
 //! | `token.rs` | the tokens of services |
+//! | `relay.rs` | publishing: how far it is, and publishing again |
 //! | `demo/` | the tour on a mint in this process |
 
 pub mod args;
@@ -31,6 +32,7 @@ pub mod output;
 mod progress;
 mod reconcile;
 mod recover;
+pub mod relay;
 mod restore;
 mod sagas;
 pub mod serve;
@@ -129,6 +131,7 @@ impl<S: Store + Access, M: Mint, C: Clock> Act<S, M, C> {
             | Command::Doctor(_)
             | Command::Serve(_)
             | Command::Dlq(_)
+            | Command::Relay(_)
             | Command::Balance(_)
             | Command::Wallet(args::WalletCommand::List)
             | Command::Saga(_)
@@ -153,6 +156,7 @@ pub async fn look<S: Store + Access>(store: &S, command: Command, out: Out) -> E
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
+        | Command::Relay(_)
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
@@ -176,6 +180,7 @@ pub fn acts(command: &Command) -> bool {
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
+        | Command::Relay(_)
         | Command::Balance(_)
         | Command::Wallet(args::WalletCommand::List)
         | Command::Saga(_)

@@ -128,23 +128,25 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
 
     /// The pass, with the lease renewed beside it: a worker that lives keeps its saga, and one that
     /// is dead or frozen loses it within `lease_ttl`. It keeps it while it waits for a place, too.
+    /// The pass never waits for a renewal: a store that is away must not keep it from saying so.
     async fn pass_while_renewing(&self, lease: &Lease) -> Result<Pass, DriveError> {
         let pass = async {
             let _place = self.gate.enter().await.ok_or(DriveError::Closed)?;
             self.pass(lease).await
         };
-        tokio::pin!(pass);
-        loop {
-            tokio::select! {
-                result = &mut pass => return result,
-                () = tokio::time::sleep(self.tuning.lease_ttl / 3) => {
-                    let renewed = self.store.renew(lease, &self.owner, self.tuning.lease_ttl).await;
-                    if let Err(why) = renewed {
-                        // Safety is the fence's: the pass finds out at its next append.
-                        warn!(saga_id = %lease.saga, %why, "the lease was not renewed");
-                    }
+        let renewing = async {
+            loop {
+                tokio::time::sleep(self.tuning.lease_ttl / 3).await;
+                let ttl = self.tuning.lease_ttl;
+                if let Err(why) = self.store.renew(lease, &self.owner, ttl).await {
+                    // Safety is the fence's: the pass finds out at its next append.
+                    warn!(saga_id = %lease.saga, %why, "the lease was not renewed");
                 }
             }
+        };
+        tokio::select! {
+            result = pass => result,
+            () = renewing => Err(DriveError::Lost),
         }
     }
 
@@ -253,7 +255,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let mut alerted = false;
         loop {
             let (append, tail) = self.append_of(run)?;
-            match self.store.append(append).await {
+            match self.offer(run, append, paid.then_some(&mut alerted)).await {
                 Ok(()) => {
                     run.tail = tail;
                     break;
@@ -284,6 +286,28 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         run.durable = run.saga.clone();
         self.claims.release(&run.tail.saga);
         Ok(())
+    }
+
+    /// Offers an append to the store. A settlement that is not taken soon is CRITICAL while it is
+    /// still on its way: a store may take long to find out that it is away.
+    async fn offer(
+        &self,
+        run: &Run,
+        append: Append,
+        paid: Option<&mut bool>,
+    ) -> Result<(), StoreError> {
+        let offered = self.store.append(append);
+        tokio::pin!(offered);
+        if let Some(alerted) = paid {
+            tokio::select! {
+                taken = &mut offered => return taken,
+                () = tokio::time::sleep(self.tuning.critical_after) => {
+                    let late = StoreError::Unavailable("no answer yet".to_owned());
+                    self.raise_critical(run, &late, std::mem::replace(alerted, true));
+                }
+            }
+        }
+        offered.await
     }
 
     fn append_of(&self, run: &Run) -> Result<(Append, Tail), FlushError> {
@@ -342,12 +366,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// Said each time in the log, and to the alerts' listener once.
     fn raise_critical(&self, run: &Run, source: &StoreError, again: bool) {
         let code = Code::CriticalDbFailureAfterMintSuccess;
-        let label = CodeLabel {
-            code: code.as_str(),
-        };
-        metrics().criticals.get_or_create(&label).inc();
         error!(saga_id = %run.tail.saga, %code, %source, "{}", code.advice());
         if !again {
+            let label = CodeLabel {
+                code: code.as_str(),
+            };
+            metrics().criticals.get_or_create(&label).inc();
             self.alerts.raise(Alert {
                 saga: Some(run.tail.saga.clone()),
                 wallet: Some(run.saga.adoption.wallet.clone()),

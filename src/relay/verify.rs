@@ -37,6 +37,23 @@ pub async fn matches<B: Bus>(bus: &B, facts: &StreamFacts, mark: &Mark) -> Resul
     Ok(found.is_some_and(|stored| stored.message.id == mark.id))
 }
 
+/// Puts events back into the outbox, page by page; how many.
+///
+/// # Errors
+/// The store's. What was put back stays so; doing it again is harmless.
+pub async fn put_back<S: Outbox>(store: &S, again: &Again) -> Result<u64, StoreError> {
+    let mut rows: u64 = 0;
+    let mut after = None;
+    loop {
+        let step = store.outbox_refill(again, after.as_ref(), STEP).await?;
+        rows = rows.saturating_add(step.rows);
+        after = step.until;
+        if after.is_none() {
+            return Ok(rows);
+        }
+    }
+}
+
 impl<S: Outbox, B: Bus> Relay<S, B> {
     /// Makes sure that everything that is not in the outbox is in the stream; returns the mark.
     pub(super) async fn verified(&self, epoch: u64) -> Result<Mark, Trouble> {
@@ -72,7 +89,7 @@ impl<S: Outbox, B: Bus> Relay<S, B> {
             Some(good) => Again::Since(good.floor),
             None => Again::All,
         };
-        let rows = self.put_back(&again).await?;
+        let rows = put_back(&*self.store, &again).await?;
         info!(
             rows,
             from_checkpoint = good.is_some(),
@@ -99,21 +116,6 @@ impl<S: Outbox, B: Bus> Relay<S, B> {
             bad.push(checkpoint);
         }
         Ok((bad, None))
-    }
-
-    /// Puts events back into the outbox; how many.
-    async fn put_back(&self, again: &Again) -> Result<u64, StoreError> {
-        let mut rows: u64 = 0;
-        let mut after = None;
-        loop {
-            let step = self.store.outbox_refill(again, after.as_ref(), STEP);
-            let step = step.await?;
-            rows = rows.saturating_add(step.rows);
-            after = step.until;
-            if after.is_none() {
-                return Ok(rows);
-            }
-        }
     }
 
     /// The mark, written once more under this epoch: from then on a holder before us can neither

@@ -113,6 +113,7 @@ codes! {
     TokenLocked = "TOKEN_LOCKED", Low, "The token is locked to a key or condition, which meltd cannot sign for.";
     TokenTooSmall = "TOKEN_TOO_SMALL", Low, "The token is worth no more than the mint's input fee.";
     MintQuoteExpired = "MINT_QUOTE_EXPIRED", Low, "The funding invoice was not paid in time: ask for a new one.";
+    AdoptionUnknown = "ADOPTION_UNKNOWN", High, "The store did not say whether it took the command: send the same command again, and do not pay in another way.";
     StoreUnreachable = "STORE_UNREACHABLE", High, "The store cannot be reached: check MELTD_STORE and that the server runs.";
     StoreUnusable = "STORE_UNUSABLE", High, "This is not a store that meltd can use: name another with MELTD_STORE, or restore it from a backup.";
     StoreNoReplicaSet = "STORE_NO_REPLICA_SET", High, "MongoDB must run as a replica set, because transactions need one: start it with --replSet and initiate it.";

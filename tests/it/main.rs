@@ -21,6 +21,7 @@ mod nats_server;
 
 #[cfg(feature = "embedded-mint")]
 mod crash;
+mod metrics;
 mod relay;
 mod saga_chain;
 mod saga_codes;
@@ -51,11 +52,18 @@ mod cli;
 #[cfg(feature = "embedded-mint")]
 mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
-mod metrics;
 mod mint_cdk;
+#[cfg(feature = "embedded-mint")]
+mod mongod;
+#[cfg(feature = "embedded-mint")]
+mod proxy;
+#[cfg(feature = "embedded-mint")]
+mod real_life;
 #[cfg(feature = "embedded-mint")]
 mod restore;
 #[cfg(feature = "embedded-mint")]
 mod secrets;
 #[cfg(feature = "embedded-mint")]
 mod serve;
+#[cfg(feature = "embedded-mint")]
+mod soak;

@@ -139,6 +139,7 @@ const SERVE: &[&str] = &[
     "ports",
     "wire",
     "driver",
+    "intake",
     "pool",
     "queue",
     "relay",

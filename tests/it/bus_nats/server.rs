@@ -144,6 +144,7 @@ async fn a_killed_server_loses_nothing_that_it_acknowledged() {
 }
 
 /// Invariant: a call that is under way when the server dies ends at once, not at its deadline.
+/// Seen red with a loss that is told to nobody.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_connection_ends_the_calls_under_way() {
     let mut server = NatsServer::start();
