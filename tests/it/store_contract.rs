@@ -47,6 +47,7 @@ macro_rules! store_contract {
             known_is_what_adoption_would_answer,
             released_claims_are_free,
             kept_claims_are_permanent,
+            a_reconciliation_claims_its_wallet,
             concurrent_adopts_of_one_command_make_one_head,
             concurrent_adopts_of_one_invoice_make_one_head,
         );

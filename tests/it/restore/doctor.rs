@@ -2,7 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use meltd::doctor::{Grade, examine_bus};
+use meltd::ports::{Bus, Stream};
+
 use super::{View, scene};
+use crate::bus_contract::Fixture;
+use crate::bus_nats::Nats;
 use crate::cli::scene::{ALICE, Said};
 
 fn grade(said: &Said, what: &str) -> Vec<String> {
@@ -73,4 +78,39 @@ async fn another_seed_is_refused() {
     std::fs::rename(scene.path("right"), scene.path("seed")).unwrap();
     scene.json(&["mint", "--npub", ALICE, "10"]).exits(0);
     assert_eq!(View::file(&scene, "meltd.db").available(ALICE), 110);
+}
+
+/// Guards that each stream is looked at, that one which is missing or otherwise is told, and that
+/// looking makes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_looked_at_and_not_made() {
+    let nats = Nats::fresh().await;
+    let (bus, context) = (nats.open().await, nats.context().await);
+    let lines = examine_bus(&bus).await;
+    assert!(
+        lines.iter().all(|line| line.grade == Grade::Ok),
+        "{lines:?}"
+    );
+    assert_eq!(lines.len(), Stream::ALL.len());
+
+    let mut heads = context.get_stream(nats.name(Stream::Heads)).await.unwrap();
+    let mut config = heads.info().await.unwrap().config.clone();
+    config
+        .subjects
+        .push(format!("{}.x", nats.name(Stream::Heads)));
+    context.update_stream(config).await.unwrap();
+    let dead = nats.name(Stream::DeadLetters);
+    context.delete_stream(&dead).await.unwrap();
+    let lines = examine_bus(&bus).await;
+    let grade_of = |stream: Stream| {
+        let what = format!("stream {}", stream.name());
+        let line = lines.iter().find(|line| line.what == what).unwrap();
+        line.grade
+    };
+    assert_eq!(grade_of(Stream::Heads), Grade::Bad, "{lines:?}");
+    assert_eq!(grade_of(Stream::DeadLetters), Grade::Warning, "{lines:?}");
+    assert_eq!(grade_of(Stream::Events), Grade::Ok, "{lines:?}");
+    assert!(context.get_stream(&dead).await.is_err());
+    bus.prepare(&[Stream::DeadLetters]).await.unwrap();
+    nats.remove().await;
 }
