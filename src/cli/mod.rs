@@ -10,7 +10,11 @@
 //! | `serve.rs` | the process that serves |
 //! | `dlq.rs` | commands that were put aside |
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
+//! | `reconcile.rs`, `restore.rs`, `doctor.rs` | what holds the store against the mint |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
+//! | `streams.rs` | what reads the event stream: tail, audit, recovery from it |
+//! | `token.rs` | the tokens of services |
+//! | `relay.rs` | publishing: how far it is, and publishing again |
 //! | `demo/` | the tour on a mint in this process |
 
 pub mod args;
@@ -19,6 +23,7 @@ mod balance;
 #[cfg(feature = "embedded-mint")]
 pub mod demo;
 pub mod dlq;
+pub mod doctor;
 pub mod exit;
 mod facts;
 mod follow;
@@ -26,22 +31,30 @@ mod fund;
 mod melt;
 pub mod output;
 mod progress;
+mod reconcile;
 mod recover;
+pub mod relay;
+mod restore;
 mod sagas;
 pub mod serve;
 mod show;
+pub mod streams;
 mod timeline;
+pub mod token;
 mod values;
 
 use std::time::Duration;
 
 use crate::driver::Driver;
 use crate::intake::{Origin, Target};
-use crate::ports::{Clock, Mint, Store};
+use crate::ports::{Access, Clock, Mint, Store};
+use crate::saga::code::Code;
 use crate::saga::ids::Producer;
+use crate::saga::step::Trouble;
 use args::{Command, SagaCommand};
-use exit::Exit;
+use exit::{Exit, Failure};
 use output::Out;
+use token::TokenCommand;
 
 /// The scope of command ids and intents that are given on the command line.
 const PRODUCER: &str = "cli";
@@ -49,6 +62,9 @@ const PRODUCER: &str = "cli";
 /// Longest wait between two looks at a mint while a person waits: they expect to see a payment
 /// within seconds. Recovery in the background waits longer.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(3);
+
+/// How long a mint may take to show that the counters are behind, before a command is adopted.
+const FIT: Duration = Duration::from_secs(2);
 
 /// What a command that moves money needs.
 pub struct Act<S, M, C> {
@@ -70,6 +86,21 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
         }
     }
 
+    /// Refuses to begin anything new in a wallet whose counters are behind: told at once, rather
+    /// than by a saga that waits. A mint that does not answer is the saga's to wait for.
+    async fn fit(&self, target: &Target) -> Result<(), Failure> {
+        let wallet = self.driver.wallet(target).await?;
+        let look = self.driver.check_counters(&wallet);
+        match tokio::time::timeout(FIT, look).await {
+            Ok(Ok(Err(Trouble::Unknown {
+                code: Code::CountersBehind,
+                detail,
+            }))) => Err(Failure::new(Code::CountersBehind, detail)),
+            Ok(Err(error)) => Err(error.into()),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    }
+
     fn origin(
         &self,
         command_id: Option<String>,
@@ -82,7 +113,9 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             ..Origin::new(Producer::new(PRODUCER), timeout)
         }
     }
+}
 
+impl<S: Store + Access, M: Mint, C: Clock> Act<S, M, C> {
     /// Does a command that may ask a mint. Those that only look are left to [`look`].
     pub async fn run(&self, command: Command) -> Exit {
         let out = self.out;
@@ -91,33 +124,50 @@ impl<S: Store, M: Mint, C: Clock> Act<S, M, C> {
             Command::Mint(args) => out.end(fund::mint(self, args).await),
             Command::Receive(args) => out.end(fund::receive(self, args).await),
             Command::Recover(args) if args.dry_run => out.end(recover::dry_run(self).await),
-            Command::Recover(args) => out.end(recover::recover(self, args).await),
+            Command::Recover(args) => out.end(recover::recover(self, *args).await),
+            Command::Wallet(args::WalletCommand::Reconcile(args)) => {
+                out.end(reconcile::reconcile(self, args).await)
+            }
+            Command::Restore(args) => out.end(restore::restore(self, args).await),
             looking @ (Command::Demo(_)
+            | Command::Doctor(_)
             | Command::Serve(_)
             | Command::Dlq(_)
+            | Command::Relay(_)
             | Command::Balance(_)
-            | Command::Wallet(_)
+            | Command::Wallet(args::WalletCommand::List)
             | Command::Saga(_)
+            | Command::Events(_)
+            | Command::Token(_)
             | Command::Audit(_)) => look(&*self.driver.store, looking, out).await,
         }
     }
 }
 
 /// Does a command that only reads the store.
-pub async fn look<S: Store>(store: &S, command: Command, out: Out) -> Exit {
+pub async fn look<S: Store + Access>(store: &S, command: Command, out: Out) -> Exit {
     match command {
         Command::Balance(args) => out.end(balance::balance(store, &args.npub).await),
         Command::Wallet(args::WalletCommand::List) => out.end(balance::wallets(store).await),
         Command::Saga(SagaCommand::List(args)) => out.end(sagas::list(store, args).await),
         Command::Saga(SagaCommand::Show(args)) => out.end(show::show(store, &args.id).await),
         Command::Saga(SagaCommand::Verify(args)) => out.end(show::verify(store, &args.id).await),
-        Command::Audit(args::AuditCommand::Verify) => out.end(audit::verify(store).await),
+        Command::Audit(args::AuditCommand::Verify(_)) => out.end(audit::verify(store).await),
+        Command::Token(TokenCommand::Create(args)) => out.end(token::create(store, args).await),
+        Command::Token(TokenCommand::List) => out.end(token::list(store).await),
+        Command::Token(TokenCommand::Revoke(args)) => out.end(token::revoke(store, args).await),
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
+        | Command::Relay(_)
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
+        | Command::Wallet(args::WalletCommand::Reconcile(_))
+        | Command::Restore(_)
+        | Command::Doctor(_)
+        | Command::Events(_)
+        | Command::Audit(args::AuditCommand::Key)
         | Command::Recover(_) => Exit::Usage,
     }
 }
@@ -125,13 +175,22 @@ pub async fn look<S: Store>(store: &S, command: Command, out: Out) -> Exit {
 /// True if a command asks mints, and so needs the seed.
 pub fn acts(command: &Command) -> bool {
     match command {
-        Command::Melt(_) | Command::Mint(_) | Command::Receive(_) | Command::Recover(_) => true,
+        Command::Melt(_)
+        | Command::Mint(_)
+        | Command::Receive(_)
+        | Command::Recover(_)
+        | Command::Restore(_)
+        | Command::Doctor(_)
+        | Command::Wallet(args::WalletCommand::Reconcile(_)) => true,
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
+        | Command::Relay(_)
         | Command::Balance(_)
-        | Command::Wallet(_)
+        | Command::Wallet(args::WalletCommand::List)
         | Command::Saga(_)
+        | Command::Events(_)
+        | Command::Token(_)
         | Command::Audit(_) => false,
     }
 }

@@ -19,10 +19,11 @@ use tracing::{debug, error, info, warn};
 
 use crate::failpoint;
 use crate::metrics::{CodeLabel, Outcome, StepLabel, metrics};
-use crate::perform::{Claims, Round};
+use crate::perform::{Claims, Probes, Round};
 use crate::ports::{Append, Clock, HeadAfter, Lease, Mint, NewSaga, Store, StoreError};
 use crate::saga::chain::{self, Tail};
 use crate::saga::code::Code;
+use crate::saga::command::Kind;
 use crate::saga::decide::{Ctx, Decision, Then, decide};
 use crate::saga::event::{Entry, Event, Refusal};
 use crate::saga::evolve::evolve;
@@ -54,6 +55,7 @@ pub struct Driver<S, M, C> {
     /// Who is told when the store cannot take what the mint has done.
     pub alerts: Alerts,
     pub(crate) claims: Arc<Claims>,
+    pub(crate) probes: Arc<Probes>,
 }
 
 impl<S, M, C> Clone for Driver<S, M, C> {
@@ -67,6 +69,7 @@ impl<S, M, C> Clone for Driver<S, M, C> {
             gate: self.gate.clone(),
             alerts: self.alerts.clone(),
             claims: self.claims.clone(),
+            probes: self.probes.clone(),
         }
     }
 }
@@ -97,6 +100,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             gate: Gate::default(),
             alerts: Alerts::default(),
             claims: Arc::default(),
+            probes: Arc::default(),
         }
     }
 
@@ -124,23 +128,25 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
 
     /// The pass, with the lease renewed beside it: a worker that lives keeps its saga, and one that
     /// is dead or frozen loses it within `lease_ttl`. It keeps it while it waits for a place, too.
+    /// The pass never waits for a renewal: a store that is away must not keep it from saying so.
     async fn pass_while_renewing(&self, lease: &Lease) -> Result<Pass, DriveError> {
         let pass = async {
             let _place = self.gate.enter().await.ok_or(DriveError::Closed)?;
             self.pass(lease).await
         };
-        tokio::pin!(pass);
-        loop {
-            tokio::select! {
-                result = &mut pass => return result,
-                () = tokio::time::sleep(self.tuning.lease_ttl / 3) => {
-                    let renewed = self.store.renew(lease, &self.owner, self.tuning.lease_ttl).await;
-                    if let Err(why) = renewed {
-                        // Safety is the fence's: the pass finds out at its next append.
-                        warn!(saga_id = %lease.saga, %why, "the lease was not renewed");
-                    }
+        let renewing = async {
+            loop {
+                tokio::time::sleep(self.tuning.lease_ttl / 3).await;
+                let ttl = self.tuning.lease_ttl;
+                if let Err(why) = self.store.renew(lease, &self.owner, ttl).await {
+                    // Safety is the fence's: the pass finds out at its next append.
+                    warn!(saga_id = %lease.saga, %why, "the lease was not renewed");
                 }
             }
+        };
+        tokio::select! {
+            result = pass => result,
+            () = renewing => Err(DriveError::Lost),
         }
     }
 
@@ -165,12 +171,10 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         };
         let mut step = next_step(&run.saga, false);
         loop {
-            if step == Step::Stop {
-                self.flush(&mut run).await?;
-                return Ok(self.ended(run));
-            }
-            if step.is_irreversible() {
+            let stops = step == Step::Stop;
+            if stops || step.is_irreversible() {
                 match self.flush(&mut run).await {
+                    Ok(()) if stops => return Ok(self.ended(run)),
                     Ok(()) => {}
                     Err(FlushError::ChooseAgain) => {
                         step = next_step(&run.saga, false);
@@ -251,7 +255,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let mut alerted = false;
         loop {
             let (append, tail) = self.append_of(run)?;
-            match self.store.append(append).await {
+            match self.offer(run, append, paid.then_some(&mut alerted)).await {
                 Ok(()) => {
                     run.tail = tail;
                     break;
@@ -282,6 +286,28 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         run.durable = run.saga.clone();
         self.claims.release(&run.tail.saga);
         Ok(())
+    }
+
+    /// Offers an append to the store. A settlement that is not taken soon is CRITICAL while it is
+    /// still on its way: a store may take long to find out that it is away.
+    async fn offer(
+        &self,
+        run: &Run,
+        append: Append,
+        paid: Option<&mut bool>,
+    ) -> Result<(), StoreError> {
+        let offered = self.store.append(append);
+        tokio::pin!(offered);
+        if let Some(alerted) = paid {
+            tokio::select! {
+                taken = &mut offered => return taken,
+                () = tokio::time::sleep(self.tuning.critical_after) => {
+                    let late = StoreError::Unavailable("no answer yet".to_owned());
+                    self.raise_critical(run, &late, std::mem::replace(alerted, true));
+                }
+            }
+        }
+        offered.await
     }
 
     fn append_of(&self, run: &Run) -> Result<(Append, Tail), FlushError> {
@@ -319,8 +345,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// The chosen coins were taken: everything before the choice is kept, the choice is dropped.
     /// False if the conflict is not about a choice.
     fn choose_again(&self, run: &mut Run) -> bool {
-        let chosen = |e: &Entry| matches!(e.event, Event::PreflightPassed(_));
-        let Some(at) = run.buffer.iter().position(chosen) else {
+        let choices = |e: &Entry| match e.event {
+            Event::PreflightPassed(_) => true,
+            Event::ProofCorrected(_) | Event::Restored(_) => run.saga.kind() == Kind::Reconcile,
+            _ => false,
+        };
+        let Some(at) = run.buffer.iter().position(choices) else {
             return false;
         };
         run.buffer.truncate(at);
@@ -336,12 +366,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// Said each time in the log, and to the alerts' listener once.
     fn raise_critical(&self, run: &Run, source: &StoreError, again: bool) {
         let code = Code::CriticalDbFailureAfterMintSuccess;
-        let label = CodeLabel {
-            code: code.as_str(),
-        };
-        metrics().criticals.get_or_create(&label).inc();
         error!(saga_id = %run.tail.saga, %code, %source, "{}", code.advice());
         if !again {
+            let label = CodeLabel {
+                code: code.as_str(),
+            };
+            metrics().criticals.get_or_create(&label).inc();
             self.alerts.raise(Alert {
                 saga: Some(run.tail.saga.clone()),
                 wallet: Some(run.saga.adoption.wallet.clone()),

@@ -1,7 +1,7 @@
 //! Event → state: the only way a saga changes. One arm a line of the diagram in [`super`].
 
 use super::code::Code;
-use super::command::Command;
+use super::command::{Command, Kind};
 use super::event::{
     AtomicCommitted, Entry, Event, ProofsReleased, Purpose, QuoteCreated, Resolution, SwapDone,
 };
@@ -46,7 +46,10 @@ pub fn evolve(mut saga: Saga, entry: &Entry) -> Result<Saga, IllegalTransition> 
     use State as S;
     let private = &entry.private;
     let next = match (saga.state, &entry.event) {
-        (S::Adopted, Event::MeltRequested(_) | Event::ReceiveRequested(_)) => S::Requested,
+        (
+            S::Adopted,
+            Event::MeltRequested(_) | Event::ReceiveRequested(_) | Event::ReconcileRequested(_),
+        ) => S::Requested,
         (S::Requested, Event::QuoteCreated(q)) => {
             saga.quote = Some(melt_quote(&saga, q, private.quote_id.clone()));
             S::Quoted
@@ -135,6 +138,11 @@ pub fn evolve(mut saga: Saga, entry: &Entry) -> Result<Saga, IllegalTransition> 
             }
             S::Settled
         }
+        (S::Requested, Event::ProofCorrected(_)) if saga.kind() == Kind::Reconcile => S::Settled,
+        (S::Requested | S::Settled, Event::Restored(r)) if saga.kind() == Kind::Reconcile => {
+            saga.gained = r.coins.clone();
+            S::Settled
+        }
         (state, event) => return saga.note(state, event),
     };
     saga.state = next;
@@ -146,7 +154,7 @@ pub fn evolve(mut saga: Saga, entry: &Entry) -> Result<Saga, IllegalTransition> 
 fn melt_quote(saga: &Saga, q: &QuoteCreated, id: Option<String>) -> Quote {
     let invoice = match &saga.adoption.command {
         Command::Melt(melt) => Some(melt.invoice.clone()),
-        Command::Mint(_) | Command::Receive(_) => None,
+        Command::Mint(_) | Command::Receive(_) | Command::Reconcile(_) => None,
     };
     Quote {
         id,

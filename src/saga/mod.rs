@@ -1,5 +1,6 @@
-//! PURE: the melt, mint and receive sagas. No async, no I/O, no clock, no randomness: what it
-//! needs of these comes in as values. Everything that meltd promises is decided in this folder.
+//! PURE: the melt, mint, receive and reconcile sagas. No async, no I/O, no clock, no randomness:
+//! what it needs of these comes in as values. Everything that meltd promises is decided in this
+//! folder.
 //!
 //! Four functions make a saga:
 //!
@@ -52,6 +53,13 @@
 //!  Adopted ─MintQuoteCreated→ Quoted ─MintSent→ Issuing ─Minted→ Settled
 //!  Adopted ─ReceiveRequested→ Requested ─SwapPrepared{receive}→ Swapping ─Received→ Settled
 //! ```
+//!
+//! # Reconcile
+//!
+//! ```text
+//!  Adopted ─ReconcileRequested→ Requested ─ProofCorrected, Restored→ Settled
+//!                                   └──── Rejected: nothing differs any more
+//! ```
 
 pub mod chain;
 pub mod code;
@@ -63,6 +71,7 @@ pub mod ids;
 pub mod plan;
 pub mod proofs;
 pub mod quote;
+pub mod ranges;
 pub mod state;
 pub mod step;
 pub mod upcast;

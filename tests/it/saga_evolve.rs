@@ -99,6 +99,7 @@ fn follows(event: &Event) -> Vec<(State, State)> {
         Event::MintSent(_) => each(&[Quoted, Issuing], Issuing),
         Event::Minted(_) => each(&[Issuing], Settled),
         Event::Received(_) => each(&[Swapping], Settled),
+        Event::ReconcileRequested(_) => each(&[Adopted], Requested),
     }
 }
 

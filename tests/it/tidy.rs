@@ -57,8 +57,20 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/recovery.rs", LOOP, LOOP_CRATES),
     ("src/pool.rs", LOOP, LOOP_CRATES),
     ("src/audit.rs", LOOP, LOOP_CRATES),
+    ("src/reconcile/", LOOP, LOOP_CRATES),
+    ("src/restore.rs", LOOP, LOOP_CRATES),
+    ("src/doctor.rs", LOOP, LOOP_CRATES),
+    ("src/stream/", LOOP, STREAM_CRATES),
+    (
+        "src/schemas.rs",
+        &["saga", "stream", "wire"],
+        &["schemars", "serde", "serde_json"],
+    ),
     ("src/failpoint.rs", &[], &[]),
     ("src/npub.rs", &[], &["bech32"]),
+    ("src/balance.rs", LOOP, LOOP_CRATES),
+    ("src/config/", &["*"], &["*"]),
+    ("src/api/", API, &["*"]),
     ("src/clock.rs", &["ports"], &["chrono"]),
     (
         "src/store/mongo",
@@ -104,6 +116,10 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/main.rs", &["*"], &["*"]),
     ("src/lib.rs", &["*"], &["*"]),
 ];
+/// Of the HTTP face: the loops, and never an adapter.
+const API: &[&str] = &[
+    "api", "saga", "ports", "driver", "intake", "recovery", "pool", "balance", "npub", "config",
+];
 const LOOP: &[&str] = &[
     "saga",
     "ports",
@@ -113,6 +129,8 @@ const LOOP: &[&str] = &[
     "intake",
     "recovery",
     "audit",
+    "reconcile",
+    "stream",
     "pool",
     "queue",
     "readiness",
@@ -122,6 +140,8 @@ const LOOP: &[&str] = &[
 ];
 /// What runs the loops in one process.
 const SERVE: &[&str] = &[
+    "api",
+    "config",
     "saga",
     "ports",
     "wire",
@@ -131,8 +151,11 @@ const SERVE: &[&str] = &[
     "queue",
     "relay",
     "readiness",
+    "reconcile",
     "recovery",
     "serve",
+    "stream",
+    "intake",
 ];
 const LOOP_CRATES: &[&str] = &[
     "tokio",
@@ -144,6 +167,16 @@ const LOOP_CRATES: &[&str] = &[
     "serde",
     "serde_json",
     "uuid",
+];
+/// What the stream's readers may use: their format is a published one, with a schema.
+const STREAM_CRATES: &[&str] = &[
+    "tokio",
+    "tracing",
+    "chrono",
+    "thiserror",
+    "serde",
+    "serde_json",
+    "schemars",
 ];
 /// Crates that both stores may use beside their driver.
 const STORE: &str = "getrandom,serde,serde_json,chrono,tracing,uuid,thiserror";

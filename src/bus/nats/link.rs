@@ -1,5 +1,7 @@
 //! One request and its answer, within a deadline; every call to the server goes through here.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -20,6 +22,8 @@ pub(super) struct Link {
     pub(super) timeout: Duration,
     watch: Watch,
     prefix: Option<String>,
+    /// Streams that were there at some time of this connection.
+    seen: Mutex<BTreeSet<Stream>>,
 }
 
 /// What JetStream answers when it did not do what was asked.
@@ -52,11 +56,23 @@ impl Link {
             timeout: settings.timeout,
             watch,
             prefix: settings.prefix.clone(),
+            seen: Mutex::default(),
         })
     }
 
     pub(super) fn connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    pub(super) fn has_seen(&self, stream: Stream) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.contains(&stream)
+    }
+
+    /// The stream is there.
+    pub(super) fn saw(&self, stream: Stream) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(stream);
     }
 
     /// The stream's name on this server.

@@ -16,9 +16,12 @@ pub(super) const EVENTS: &str = "saga_events";
 pub(super) const OUTBOX: &str = "outbox";
 pub(super) const PROOFS: &str = "proofs";
 pub(super) const WALLETS: &str = "wallets";
+pub(super) const META: &str = "meta";
 pub(super) const LEASES: &str = "leases";
 pub(super) const MARK: &str = "relay_mark";
 pub(super) const CHECKPOINTS: &str = "relay_checkpoints";
+pub(super) const TOKENS: &str = "api_tokens";
+pub(super) const USED_IDS: &str = "used_ids";
 
 /// The collection exists: another process was faster.
 const NAMESPACE_EXISTS: i32 = 48;
@@ -59,7 +62,7 @@ async fn renew(db: &Db, name: &str, validator: Document) -> Result<(), StoreErro
     done.map(|_| ()).map_err(store_error)
 }
 
-fn validators() -> [(&'static str, Document); 8] {
+pub(super) fn validators() -> [(&'static str, Document); 11] {
     [
         (SAGAS, sagas()),
         (EVENTS, events()),
@@ -67,6 +70,9 @@ fn validators() -> [(&'static str, Document); 8] {
         (PROOFS, proofs()),
         (WALLETS, wallets()),
         (LEASES, leases()),
+        (META, strict(&[("value", text())], &[])),
+        (TOKENS, tokens()),
+        (USED_IDS, strict(&[("until", date())], &[])),
         (MARK, mark()),
         (CHECKPOINTS, checkpoints()),
     ]
@@ -74,10 +80,7 @@ fn validators() -> [(&'static str, Document); 8] {
 
 fn sagas() -> Document {
     let fields = [
-        (
-            "kind",
-            words([Kind::Melt, Kind::Mint, Kind::Receive].map(Kind::as_str)),
-        ),
+        ("kind", words(Kind::ALL.map(Kind::as_str))),
         ("wallet", text()),
         ("npub", text()),
         ("mint_url", text()),
@@ -189,6 +192,18 @@ fn wallets() -> Document {
 
 fn leases() -> Document {
     let fields = [("owner", text()), ("until", date()), ("epoch", whole())];
+    strict(&fields, &[])
+}
+
+fn tokens() -> Document {
+    let fields = [
+        ("hash", text()),
+        ("producer", text()),
+        ("wallets", doc! { "bsonType": ["string", "object"] }),
+        ("scopes", doc! { "bsonType": "array" }),
+        ("created_at", date()),
+        ("revoked_at", date_or_null()),
+    ];
     strict(&fields, &[])
 }
 

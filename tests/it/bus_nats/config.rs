@@ -86,7 +86,7 @@ fn assert_names(outcome: Result<(), BusError>, words: &[&str]) {
 }
 
 /// Guards every field of a stream on which safety rests: the refusal names stream, field, what it
-/// is and what it must be. Seen red with each of the fields added to those that may differ.
+/// is and what it must be. Seen red with a comparison that finds nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_could_lose_something_is_refused() {
     let nats = Nats::fresh().await;
@@ -184,7 +184,8 @@ async fn a_stream_on_other_subjects_is_refused() {
     nats.remove().await;
 }
 
-/// Guards the fields of the consumer: each of these hides commands, or gives up on them.
+/// Guards the fields of the consumer: each of these hides commands, or gives up on them. Seen
+/// red with a comparison that finds nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_could_lose_something_is_refused() {
     let nats = Nats::fresh().await;

@@ -187,6 +187,10 @@ async fn each_role_can_do_its_work() {
         .publish(message("melt.cmd.alice", "again"))
         .await
         .unwrap();
+    operator
+        .publish(message("melt.reply.alice.3", "dropped"))
+        .await
+        .unwrap();
     assert!(
         operator
             .remove(Stream::DeadLetters, dead.sequence)
@@ -263,8 +267,14 @@ const PUBLISH: &[(&str, &[&str])] = &[
     ("melt.cmd.bob", &["operator"]),
     ("melt.cmd.alice.x", &[]),
     ("melt.events.MeltPaid", &["relay", "serve"]),
-    ("melt.reply.alice.1", &["intake", "relay", "serve"]),
-    ("melt.reply.bob.1", &["intake", "relay", "serve"]),
+    (
+        "melt.reply.alice.1",
+        &["intake", "operator", "relay", "serve"],
+    ),
+    (
+        "melt.reply.bob.1",
+        &["intake", "operator", "relay", "serve"],
+    ),
     ("melt.dlq.alice", &["intake", "serve"]),
     ("melt.heads", &["relay", "serve"]),
     (

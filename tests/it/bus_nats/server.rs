@@ -144,6 +144,7 @@ async fn a_killed_server_loses_nothing_that_it_acknowledged() {
 }
 
 /// Invariant: a call that is under way when the server dies ends at once, not at its deadline.
+/// Seen red with a loss that is told to nobody.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_connection_ends_the_calls_under_way() {
     let mut server = NatsServer::start();
@@ -225,6 +226,35 @@ async fn a_stream_that_was_made_again_is_another_one() {
     let again = bus.publish(message("melt.events.A", "x")).await.unwrap();
     assert_eq!((again.sequence, again.duplicate), (1, false));
     nats.remove().await;
+}
+
+/// Invariant: a stream that is made again while the server still removes the old one keeps what it
+/// acknowledges. Seen red without the pause: the server removed the new stream's files too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_not_made_again_too_soon() {
+    let server = NatsServer::start();
+    let settings = server.settings();
+    let bus = connect(&settings).await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let context = async_nats::jetstream::new(client);
+    for round in 0..3 {
+        bus.prepare(&[Stream::Events]).await.unwrap();
+        for n in 0..300 {
+            let old = message("melt.events.A", &format!("old {round} {n}"));
+            bus.publish(old).await.unwrap();
+        }
+        let context = context.clone();
+        let deleted = tokio::spawn(async move { context.delete_stream("MELT_EVENTS").await });
+        while bus.facts(Stream::Events).await.unwrap().is_some() {}
+        bus.prepare(&[Stream::Events]).await.unwrap();
+        deleted.await.unwrap().unwrap();
+        for n in 0..50 {
+            let new = message("melt.events.A", &format!("new {round} {n}"));
+            let sequence = bus.publish(new.clone()).await.unwrap().sequence;
+            let found = bus.at(Stream::Events, sequence).await.unwrap();
+            assert_eq!(found.map(|stored| stored.message), Some(new));
+        }
+    }
 }
 
 /// Invariant: a queue whose consumer is gone says so in time, and `prepare` makes it again.

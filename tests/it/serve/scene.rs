@@ -59,6 +59,7 @@ impl World {
             .with("MELTD_BUS", &nats.url())
             .with("MELTD_NATS_COMMANDS_MAX_BYTES", "1048576")
             .with("MELTD_PRODUCERS", &producers.display().to_string())
+            .with("MELTD_LISTEN", "127.0.0.1:0")
             .with("MELTD_LOG", "meltd=info");
         if funded > 0 {
             scene.mint_to(ALICE, funded);

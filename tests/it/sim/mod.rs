@@ -2,9 +2,12 @@
 //! call can lose its request or its answer, act late, or be the last thing that a process does.
 
 mod books;
+mod bus;
 mod funding;
 mod mint;
 mod outbox;
+mod reconciling;
+mod relays;
 mod schedules;
 mod store;
 mod workers;

@@ -13,10 +13,10 @@ use super::schedules::{CALM, DIRECT, SWAPPED, World};
 use super::world::{Life, pass_time};
 
 /// Numbers that follow from a seed alone.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -85,7 +85,7 @@ async fn interleave(seed: u64, script: Script, coins: &[u64]) {
 }
 
 /// Lets every task run until it waits for a turn or for time.
-async fn settle() {
+pub async fn settle() {
     for _ in 0..12 {
         tokio::task::yield_now().await;
     }
