@@ -1,7 +1,7 @@
 //! How a process that serves ends: asked to, killed, or because it cannot go on.
 
 use meltd::mint::embedded::Script;
-use meltd::ports::Bus;
+use meltd::ports::{Bus, Stream};
 use meltd::wire::Outcome;
 
 use super::scene::{ANSWERS, World, command};
@@ -28,6 +28,13 @@ async fn killed_between_adoption_and_acknowledgement_it_still_answers() {
     let _serving = world.serve();
     let answer = world.reply(ANSWERS, 1, Outcome::Paid).await;
     assert_eq!(answer.command_id, "a");
+    // Not of the redelivery, which would answer too: of the saga's own transaction.
+    let replies = world.read(Stream::Replies, Some(ANSWERS)).await;
+    let paid = replies
+        .iter()
+        .find(|reply| reply.message.body.contains("\"paid\""));
+    let id = &paid.unwrap().message.id;
+    assert!(id.ends_with(":reply"), "{id}");
     assert_eq!(
         (world.melts().len(), world.scene.times_paid(&invoice)),
         (1, 1)
