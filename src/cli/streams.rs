@@ -223,7 +223,7 @@ impl Answer for StreamAnswer {
         let audit = &self.audit;
         let mut text = String::new();
         if !audit.wallets.is_empty() {
-            text += &conservation(&audit.wallets, |id| super::sagas::short(id));
+            text += &conservation(&audit.wallets, super::sagas::short);
             text.push('\n');
         }
         for problem in &audit.problems {
