@@ -56,7 +56,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     {
         let reply: Value = serde_json::from_slice(&message.payload)?;
         println!("{reply:#}");
-        if reply["outcome"] != "accepted" {
+        if reply
+            .get("outcome")
+            .is_none_or(|outcome| outcome != "accepted")
+        {
             return Ok(());
         }
     }

@@ -166,6 +166,11 @@ impl Folds {
             self.coins.entry(y.clone()).or_default().is_lost = true;
         }
         for write in project_proofs(id, &[unsigned(entry)]) {
+            // Sagas come in any order: a coin may be seen spent by one before it is seen let go by
+            // another, so what leaves a coin in the wallet says nothing here.
+            if matches!(&write, ProofWrite::Move { to, .. } if *to != ProofState::Spent) {
+                continue;
+            }
             let y = write.y().clone();
             let coin = self.coins.entry(y.clone()).or_default();
             match write {
@@ -173,7 +178,7 @@ impl Folds {
                     coin.amount = Some(made.amount);
                     coin.wallet = wallet.cloned();
                 }
-                ProofWrite::Move { to, .. } => coin.is_spent |= to == ProofState::Spent,
+                ProofWrite::Move { .. } => coin.is_spent = true,
             }
             if coin.amount.is_none() || !coin.is_spent {
                 continue;

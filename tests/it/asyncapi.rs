@@ -19,7 +19,7 @@ fn values(key: &str) -> Vec<&'static str> {
         .collect()
 }
 
-/// Seen red with `melt.event.{type}`, and without the channel of the heads.
+/// Seen red with `melt.event.{type}`.
 #[test]
 fn channels_are_the_streams() {
     let addresses = values("address: ");

@@ -1,6 +1,7 @@
 //! The same from the command line: the real binary on a real server of the test's own.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use meltd::bus::nats::NatsBus;
 use meltd::ports::{Bus, Stream};
@@ -124,4 +125,43 @@ async fn a_lost_store_is_refused_and_brought_forward() {
     scene.assert_idle();
     super::melt(&scene, 200, paid(), 0);
     scene.assert_idle();
+}
+
+/// `serve` publishes and signs by itself, and what it published is clean, in whatever order the relay
+/// published the sagas.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_relay_signs_the_heads() {
+    let server = NatsServer::start();
+    let scene = scene().await.with("MELTD_BUS", &server.settings().url);
+    let scene = scene.with("MELTD_HEADS_EVERY", "500ms");
+    work(&scene);
+    let mut serving = scene.spawn(&["serve", "--roles", "relay"]);
+    let store = format!("sqlite:{}", scene.path("meltd.db").display());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let found = loop {
+        let said = scene.json(&["audit", "verify", "--stream", "--store", &store]);
+        let found = if said.exit == 0 {
+            said.json()
+        } else {
+            Value::Null
+        };
+        if found["heads"]["checkpoints"].as_u64() >= Some(2) {
+            break found;
+        }
+        assert!(Instant::now() < deadline, "no checkpoints: {said:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    assert_eq!(
+        (&found["clean"], &found["heads"]["sagas"]),
+        (&true.into(), &5.into())
+    );
+    assert_eq!(
+        found["database"]["database_ahead"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
 }
