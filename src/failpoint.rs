@@ -2,7 +2,8 @@
 //! buffer is flushed. Compiled in by the cargo feature `failpoints` only, which releases leave off.
 
 /// Ends the process here if `MELTD_FAILPOINT` names this point: `<name>` for the first time that
-/// it is passed, `<name>:<n>` for the n-th.
+/// it is passed, `<name>:<n>` for the n-th. `stop@<name>` freezes it instead, as SIGSTOP does,
+/// until somebody sends it SIGCONT.
 #[cfg(feature = "failpoints")]
 pub fn hit(name: &str) {
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,14 +11,32 @@ pub fn hit(name: &str) {
     let Ok(wanted) = std::env::var("MELTD_FAILPOINT") else {
         return;
     };
+    let (stops, wanted) = match wanted.strip_prefix("stop@") {
+        Some(wanted) => (true, wanted.to_owned()),
+        None => (false, wanted),
+    };
     let (point, nth) = match wanted.rsplit_once(':') {
         Some((point, nth)) => (point, nth.parse().unwrap_or(1)),
         None => (wanted.as_str(), 1),
     };
     if point == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+        if stops {
+            freeze();
+            return;
+        }
         eprintln!("failpoint {name}: the process ends here");
         std::process::abort();
     }
+}
+
+/// By the command, because a signal to oneself is a call to the system that Rust calls unsafe.
+#[cfg(feature = "failpoints")]
+fn freeze() {
+    let own = std::process::id().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-STOP", &own])
+        .status();
+    drop(sent);
 }
 
 /// Nothing: the feature `failpoints` is off.

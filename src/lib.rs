@@ -26,10 +26,13 @@
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
 //! | [`wire`] | `saga`, `ports` |
-//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`breaker`], [`audit`] | `saga`, `ports`, `wire` |
+//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`breaker`] | those three |
+//! | [`reconcile`], [`restore`], [`doctor`] | the same |
+//! | [`audit`], [`stream`] | `saga`, `ports`, and how a log is folded |
 //! | [`queue`], [`relay`] | the same, over the bus |
 //! | [`store`], [`bus`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
-//! | [`serve`] | `saga`, `ports`, the loops |
+//! | [`api`] | `saga`, `ports`, the loops |
+//! | [`serve`] | `saga`, `ports`, the loops, `api` |
 //! | [`cli`] | `saga`, `ports`, the loops; its demo also the mint in this process |
 //! | `main` | everything: it chooses the adapters |
 
@@ -71,8 +74,23 @@ pub mod serve;
 /// Finds what was left unfinished, and drives it with the same loop.
 pub mod recovery;
 
+/// Holds whole wallets against their mint, and corrects what differs.
+pub mod reconcile;
+
+/// Finds the coins of wallets again from the seed and the mint alone.
+pub mod restore;
+
+/// Looks at everything that meltd stands on, and says what to do.
+pub mod doctor;
+
 /// Proves that the store agrees with its own history, and that value is conserved.
 pub mod audit;
+
+/// The event stream as an audit consumer reads it, and what can be done with it.
+pub mod stream;
+
+/// The JSON Schemas of what is published, made from the types.
+pub mod schemas;
 
 /// Where sagas and coins are kept: SQLite and MongoDB.
 pub mod store;
@@ -82,6 +100,15 @@ pub mod bus;
 
 /// The way to mints; and, for tests and the demo, a whole mint.
 pub mod mint;
+
+/// What a wallet holds.
+pub mod balance;
+
+/// The HTTP API.
+pub mod api;
+
+/// What an operator watches.
+pub mod metrics;
 
 /// The command line.
 pub mod cli;

@@ -7,9 +7,15 @@ use clap::{Args, Parser, Subcommand};
 
 use super::desk::{DeskArgs, ResolveArgs};
 use super::dlq::DlqArgs;
+use super::doctor::DoctorArgs;
 use super::exit;
 use super::mints::MintsCommand;
+use super::reconcile::ReconcileArgs;
+use super::relay::RelayArgs;
+use super::restore::RestoreArgs;
 use super::serve::ServeArgs;
+use super::streams::{EventsCommand, FromStreamArgs, VerifyArgs};
+use super::token::TokenCommand;
 use super::values::{KindArg, PolicyArg, StatusArg, age, code, duration, state};
 use crate::config::{Config, LimitArgs};
 use crate::saga::code::Code;
@@ -44,7 +50,7 @@ pub enum Command {
     Receive(ReceiveArgs),
     /// What an owner has, per mint
     Balance(BalanceArgs),
-    /// Look at wallets
+    /// Look at wallets, and hold them against their mints
     #[command(subcommand)]
     Wallet(WalletCommand),
     /// Look at sagas: every melt, mint and receive is one
@@ -53,13 +59,25 @@ pub enum Command {
     /// Look at mints, and stop new payments through one
     #[command(subcommand)]
     Mints(MintsCommand),
+    /// Watch the events
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// Prove that the store agrees with its own history
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The tokens of services that call the HTTP API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Look at commands that were put aside, send them again, or drop them
     Dlq(Box<DlqArgs>),
     /// Finish what a crash or a slow mint has left unfinished
-    Recover(RecoverArgs),
+    Recover(Box<RecoverArgs>),
+    /// Look at the publishing of events, publish again, let go on what was put aside
+    Relay(Box<RelayArgs>),
+    /// Find coins again from the seed file, the mint and the owners' npubs alone
+    Restore(RestoreArgs),
+    /// Check everything that meltd stands on, and say what to do
+    Doctor(DoctorArgs),
 }
 
 /// `meltd demo`
@@ -156,6 +174,8 @@ pub struct BalanceArgs {
 pub enum WalletCommand {
     /// All wallets with their balances
     List,
+    /// Hold every coin against the mint, and correct what differs
+    Reconcile(ReconcileArgs),
 }
 
 /// `meltd saga …`
@@ -228,7 +248,9 @@ pub struct SagaArgs {
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Compute every hash chain, state, coin and balance again from the events
-    Verify,
+    Verify(Box<VerifyArgs>),
+    /// Print the public key that signs the heads of this seed
+    Key,
 }
 
 /// `meltd recover`
@@ -240,6 +262,9 @@ pub struct RecoverArgs {
     /// How long to stay with each saga that has to wait for its mint
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub wait: Duration,
+    /// From the stream instead.
+    #[command(flatten)]
+    pub stream: FromStreamArgs,
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ pub(super) fn conservation(
         "wallet",
         "minted",
         "received",
+        "restored",
         "paid",
         "fees",
         "lost",
@@ -65,6 +66,7 @@ pub(super) fn conservation(
             let sums = [
                 a.minted,
                 a.received,
+                a.restored,
                 a.paid,
                 a.fees,
                 a.lost,

@@ -77,6 +77,7 @@ impl Exit {
                 | Code::BusUnusable
                 | Code::SeedFileMode
                 | Code::SeedFileInvalid
+                | Code::SeedOther
                 | Code::MintUnreachable
                 | Code::MintSlow
                 | Code::MintRateLimited
@@ -90,6 +91,8 @@ impl Exit {
             Exit::Unusable
         } else if code == Code::PaymentFailed {
             Exit::Failed
+        } else if code == Code::AdoptionUnknown {
+            Exit::Unfinished
         } else if code.severity() == Severity::Critical {
             Exit::Critical
         } else {

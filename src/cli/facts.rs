@@ -52,6 +52,12 @@ pub(super) fn facts(event: &Event, unit: &str) -> String {
         Event::Minted(e) => worth(&e.coins, unit),
         Event::ReceiveRequested(e) => format!("{} of {} {unit}", coins(e.ys.len()), e.amount),
         Event::Received(e) => format!("{}, fee {} {unit}", worth(&e.coins, unit), e.fee),
+        Event::ReconcileRequested(e) => format!(
+            "{}: {} and {} counter range(s) to look at",
+            e.cause.as_str(),
+            coins(e.suspects.len()),
+            e.ranges.len()
+        ),
         Event::Restored(e) => format!("{} found again", worth(&e.coins, unit)),
         Event::ProofCorrected(e) => format!("{} spent at the mint", coins(e.spent.len())),
     }

@@ -54,6 +54,7 @@ pub(super) async fn mint<S: Store, M: Mint, C: Clock>(
     let timeout = NEW_ATTEMPTS.min(args.wait.max(LOOK_AGAIN));
     let origin = act.origin(args.command_id, None, timeout);
     let target = act.target(args.npub, args.mint);
+    act.fit(&target).await?;
     let submitted = act
         .driver
         .submit_mint(&origin, &target, args.amount)
@@ -103,6 +104,7 @@ pub(super) async fn receive<S: Store, M: Mint, C: Clock>(
         "-" => from_stdin()?,
         given => given.to_owned(),
     };
+    act.fit(&target).await?;
     let submitted = act.driver.submit_token(&origin, &target, &token).await?;
     let followed = follow(act, submitted, args.wait).await?;
     Ok(FundAnswer::of(&followed))
@@ -124,6 +126,7 @@ impl FundAnswer {
             Command::Mint(mint) => mint.amount,
             Command::Receive(receive) => receive.amount,
             Command::Melt(melt) => melt.amount(),
+            Command::Reconcile(_) => 0,
         };
         let failure = followed.failure();
         FundAnswer {

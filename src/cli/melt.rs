@@ -81,6 +81,7 @@ pub(super) async fn melt<S: Store, M: Mint, C: Clock>(
         fee_limit: args.max_fee,
         policy: args.policy.into(),
     };
+    act.fit(&request.target).await?;
     let submitted = act.driver.submit_melt(&origin, &request).await?;
     let followed = follow(act, submitted, args.wait).await?;
     Ok(MeltAnswer::of(&followed))

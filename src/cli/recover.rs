@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Act;
 use super::args::RecoverArgs;
 use super::exit::{Exit, Failure, inside};
-use super::follow::stored;
+use super::follow::{let_go, stored};
 use super::output::{Answer, table};
 use super::progress::Waiting;
 use super::sagas::outcome;
@@ -69,6 +69,11 @@ pub(super) async fn recover<S: Store, M: Mint, C: Clock>(
     let before = act.driver.unfinished().await?;
     let waiting = Waiting::new(act.out);
     let done = waiting.on(pass(act, &before, args.wait, &waiting)).await;
+    if done.is_none() {
+        for head in &before {
+            let_go(act, &head.new.id).await;
+        }
+    }
     let mut lines = Vec::new();
     for head in before {
         let told = done.as_ref().and_then(|report| told(report, &head.new.id));

@@ -62,6 +62,7 @@ pub(super) async fn list<S: Store>(store: &S, args: ListArgs) -> Result<ListAnsw
             wallet,
             after: None,
             limit: PAGE,
+            ..HeadFilter::default()
         };
         loop {
             let page = store.heads(filter.clone()).await?;
@@ -144,6 +145,7 @@ pub(super) fn amount(command: &Command) -> Amount {
         Command::Melt(melt) => melt.amount(),
         Command::Mint(mint) => mint.amount,
         Command::Receive(receive) => receive.amount,
+        Command::Reconcile(_) => 0,
     }
 }
 
@@ -166,6 +168,9 @@ pub(super) fn outcome(saga: &Saga) -> String {
         (Kind::Receive, State::Settled | State::Owing) => {
             format!("received {gained} {unit} of {asked} {unit}")
         }
+        (Kind::Reconcile, State::Settled) => format!("reconciled, {gained} {unit} found"),
+        (Kind::Reconcile, State::Rejected) => "nothing differed any more".to_owned(),
+        (Kind::Reconcile, _) => "being compared with the mint".to_owned(),
         (_, State::Released) => format!("not paid, coins are back{why}"),
         (_, State::Rejected | State::Blocked) => format!("refused, nothing was reserved{why}"),
         (_, State::WrittenOff) => "written off by an operator".to_owned(),

@@ -7,10 +7,12 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::{Exit, Failure};
+use super::streams::HeadsArgs;
 use super::values::duration;
+use crate::config::api::ApiArgs;
 use crate::config::{BusAddress, BusConfig, LimitArgs};
 use crate::driver::Driver;
-use crate::ports::{Bus, Clock, Mint, Outbox, Store};
+use crate::ports::{Access, Bus, Clock, Mint, Outbox, Store};
 use crate::queue::Producers;
 use crate::relay;
 use crate::saga::code::Code;
@@ -64,9 +66,17 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub bus: BusConfig,
 
+    /// How the HTTP API is served.
+    #[command(flatten)]
+    pub api: ApiArgs,
+
     /// What anybody may move.
     #[command(flatten)]
     pub limits: LimitArgs,
+
+    /// How often the heads are signed.
+    #[command(flatten)]
+    pub heads: HeadsArgs,
 }
 
 impl ServeArgs {
@@ -81,6 +91,9 @@ impl ServeArgs {
         }
         roles.sort_unstable();
         roles.dedup();
+        if roles.contains(&Role::Api) {
+            self.api.check()?;
+        }
         let producers = match &self.producers {
             Some(file) => {
                 let read = Producers::read(file);
@@ -95,6 +108,7 @@ impl ServeArgs {
         };
         Ok(Settings {
             roles,
+            api: self.api.clone(),
             places: usize::try_from(self.places).unwrap_or(1),
             observe_only: self.observe_only,
             producers: Arc::new(producers),
@@ -104,6 +118,7 @@ impl ServeArgs {
                 repair: !matches!(self.bus.address(), Ok(Some(BusAddress::Memory))),
                 ..relay::Tuning::default()
             },
+            heads: None,
             stop_timeout: self.stop_timeout,
         })
     }
@@ -113,7 +128,7 @@ impl ServeArgs {
 ///
 /// # Errors
 /// Of the role that broke.
-pub async fn serve<S: Store + Outbox, M: Mint, C: Clock, B: Bus>(
+pub async fn serve<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus>(
     driver: Driver<S, M, C>,
     bus: B,
     settings: Settings,

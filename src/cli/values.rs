@@ -59,6 +59,8 @@ pub enum KindArg {
     Mint,
     /// Tokens taken in.
     Receive,
+    /// Coins corrected or found at the mint.
+    Reconcile,
 }
 
 impl From<KindArg> for Kind {
@@ -67,6 +69,7 @@ impl From<KindArg> for Kind {
             KindArg::Melt => Kind::Melt,
             KindArg::Mint => Kind::Mint,
             KindArg::Receive => Kind::Receive,
+            KindArg::Reconcile => Kind::Reconcile,
         }
     }
 }

@@ -138,7 +138,7 @@ pub enum BusAddress {
     /// In this process.
     Memory,
     /// A server or a cluster.
-    Nats(Settings),
+    Nats(Box<Settings>),
 }
 
 impl BusConfig {
@@ -160,7 +160,9 @@ impl BusConfig {
         };
         match text {
             "memory" => Ok(Some(BusAddress::Memory)),
-            text if text.split(',').all(nats) => Ok(Some(BusAddress::Nats(self.settings(text)))),
+            text if text.split(',').all(nats) => {
+                Ok(Some(BusAddress::Nats(Box::new(self.settings(text)))))
+            }
             // The value is not repeated: it may be an address with a password in it.
             _ => Err(Invalid {
                 code: Code::BusInvalid,

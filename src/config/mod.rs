@@ -5,6 +5,8 @@ mod bus;
 mod limits;
 mod secret;
 
+pub mod api;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

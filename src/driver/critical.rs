@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::error;
 
 use super::{Alert, DriveError, Driver, Run};
+use crate::metrics::{CodeLabel, metrics};
 use crate::ports::{Clock, Mint, Store, StoreError};
 use crate::saga::code::Code;
 use crate::saga::event::{CriticalRaised, CriticalResolved, Event};
@@ -14,8 +15,16 @@ use crate::saga::evolve::evolve;
 use crate::saga::ids::SagaId;
 
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
-    /// Tells the alerts' listener of a payment that the store cannot take.
-    pub(super) fn alert(&self, run: &Run) {
+    /// A payment that the store has not taken: said each time in the log, once to the alerts'
+    /// listener, and remembered for the settlement.
+    pub(super) fn raise_unrecorded(&self, run: &Run, source: &StoreError) {
+        if !self.unrecorded.raise(&run.tail.saga, source) {
+            return;
+        }
+        let label = CodeLabel {
+            code: CODE.as_str(),
+        };
+        metrics().criticals.get_or_create(&label).inc();
         self.alerts.raise(Alert {
             saga: Some(run.tail.saga.clone()),
             wallet: Some(run.saga.adoption.wallet.clone()),
@@ -38,7 +47,7 @@ impl Unrecorded {
     }
 
     /// Says it in the log each time, and remembers to write it down. True the first time.
-    pub(super) fn raise(&self, saga_id: &SagaId, source: &StoreError) -> bool {
+    fn raise(&self, saga_id: &SagaId, source: &StoreError) -> bool {
         error!(%saga_id, code = %CODE, %source, "{}", CODE.advice());
         self.sagas().insert(saga_id.clone())
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{DriveError, Driver, FlushError};
 use crate::intake::Refused;
 use crate::perform::wallet_of;
-use crate::ports::{Clock, Head, Lease, Mint, Store, StoreError};
+use crate::ports::{Clock, Head, Lease, Loaded, Mint, Store, StoreError};
 use crate::recovery::foresee;
 use crate::saga::code::Code;
 use crate::saga::decide::{Ctx, Decision, Order, Then, order};
@@ -96,6 +96,22 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         };
         let would = foresee(saga, &inquiry, &evidence, &ctx);
         Ok(Some((inquiry, evidence, would)))
+    }
+
+    /// Gives back a lease that a pass of this process has left behind, because it was stopped: the
+    /// next process need not wait until it is over. A lease of another is left alone.
+    ///
+    /// # Errors
+    /// Only if the store cannot be reached; then the lease ends by itself.
+    pub async fn let_go(&self, saga: &SagaId) -> Result<(), StoreError> {
+        let Some(Loaded { head, .. }) = self.store.load(saga).await? else {
+            return Ok(());
+        };
+        let lease = Lease {
+            saga: saga.clone(),
+            fence: head.fence,
+        };
+        self.store.release(&lease, &self.owner, None).await
     }
 
     async fn is_missing(&self, saga: &SagaId) -> Result<bool, DriveError> {

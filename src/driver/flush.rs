@@ -6,8 +6,10 @@ use tracing::debug;
 
 use super::{DriveError, Driver, Run, reply};
 use crate::failpoint;
+use crate::metrics::{Outcome, metrics};
 use crate::ports::{Append, Clock, HeadAfter, Mint, Store, StoreError};
 use crate::saga::chain::{self, Tail};
+use crate::saga::command::Kind;
 use crate::saga::event::{Entry, Event};
 use crate::saga::evolve::evolve;
 use crate::saga::proofs::project_proofs;
@@ -31,7 +33,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let mut pause = Duration::from_millis(50);
         loop {
             let (append, tail) = self.append_of(run)?;
-            match self.store.append(append).await {
+            match self.offer(run, append, paid).await {
                 Ok(()) => {
                     run.tail = tail;
                     break;
@@ -43,9 +45,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                 }
                 // The mint has paid and the store is away: said at once, and offered again.
                 Err(source @ StoreError::Unavailable(_)) if paid => {
-                    if self.unrecorded.raise(&run.tail.saga, &source) {
-                        self.alert(run);
-                    }
+                    self.raise_unrecorded(run, &source);
                     self.unrecorded.note(run)?;
                     if began.elapsed() >= self.tuning.critical_retry {
                         return Err(DriveError::Store { paid, source }.into());
@@ -65,12 +65,30 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         if paid {
             self.unrecorded.forget(&run.tail.saga);
         }
+        metrics().appends.observe(began.elapsed().as_secs_f64());
+        count_end(run);
         run.buffer.clear();
         run.tries = 0;
         run.doubt = None;
         run.durable = run.saga.clone();
         self.claims.release(&run.tail.saga);
         Ok(())
+    }
+
+    /// Offers an append to the store. A settlement that is not taken soon is CRITICAL while it is
+    /// still on its way: a store may take long to find out that it is away.
+    async fn offer(&self, run: &Run, append: Append, paid: bool) -> Result<(), StoreError> {
+        let offered = self.store.append(append);
+        tokio::pin!(offered);
+        if paid {
+            tokio::select! {
+                taken = &mut offered => return taken,
+                () = tokio::time::sleep(self.tuning.critical_after) => {
+                    self.raise_unrecorded(run, &StoreError::Unavailable("no answer yet".to_owned()));
+                }
+            }
+        }
+        offered.await
     }
 
     fn append_of(&self, run: &Run) -> Result<(Append, Tail), FlushError> {
@@ -108,8 +126,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// The chosen coins were taken: everything before the choice is kept, the choice is dropped.
     /// False if the conflict is not about a choice.
     fn choose_again(&self, run: &mut Run) -> bool {
-        let chosen = |e: &Entry| matches!(e.event, Event::PreflightPassed(_));
-        let Some(at) = run.buffer.iter().position(chosen) else {
+        let choices = |e: &Entry| match e.event {
+            Event::PreflightPassed(_) => true,
+            Event::ProofCorrected(_) | Event::Restored(_) => run.saga.kind() == Kind::Reconcile,
+            _ => false,
+        };
+        let Some(at) = run.buffer.iter().position(choices) else {
             return false;
         };
         run.buffer.truncate(at);
@@ -120,6 +142,17 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         run.fresh = false;
         self.claims.release(&run.tail.saga);
         true
+    }
+}
+
+/// A saga that has just come to its end is counted, once, by the process that wrote the end.
+fn count_end(run: &Run) {
+    if run.saga.state.is_terminal() && !run.durable.state.is_terminal() {
+        let label = Outcome {
+            kind: run.saga.adoption.command.kind().as_str(),
+            state: run.saga.state.as_str(),
+        };
+        metrics().ended.get_or_create(&label).inc();
     }
 }
 

@@ -23,7 +23,8 @@ use tracing::{debug, info, warn};
 
 use crate::breaker::Breaker;
 use crate::failpoint;
-use crate::perform::{Claims, Round, is_heard};
+use crate::metrics::{StepLabel, metrics};
+use crate::perform::{Claims, Probes, Round, is_heard};
 use crate::ports::{Clock, Later, Lease, Mint, NewSaga, Store, StoreError};
 use crate::saga::chain::Tail;
 use crate::saga::decide::{Ctx, Decision, Doubt, Mode, Then, decide, hold};
@@ -64,6 +65,7 @@ pub struct Driver<S, M, C> {
     pub alerts: Alerts,
     pub(crate) claims: Arc<Claims>,
     unrecorded: Arc<Unrecorded>,
+    pub(crate) probes: Arc<Probes>,
 }
 
 impl<S, M, C> Clone for Driver<S, M, C> {
@@ -79,6 +81,7 @@ impl<S, M, C> Clone for Driver<S, M, C> {
             alerts: self.alerts.clone(),
             claims: self.claims.clone(),
             unrecorded: self.unrecorded.clone(),
+            probes: self.probes.clone(),
         }
     }
 }
@@ -114,6 +117,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             alerts: Alerts::default(),
             claims: Arc::default(),
             unrecorded: Arc::default(),
+            probes: Arc::default(),
         }
     }
 
@@ -149,6 +153,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
 
     /// The pass, with the lease renewed beside it: a worker that lives keeps its saga, and one that
     /// is dead or frozen loses it within `lease_ttl`. It keeps it while it waits for a place, too.
+    /// The pass never waits for a renewal: a store that is away must not keep it from saying so.
     async fn pass_while_renewing(
         &self,
         lease: &Lease,
@@ -158,18 +163,19 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             let _place = self.gate.enter().await.ok_or(DriveError::Closed)?;
             self.pass(lease, tries).await
         };
-        tokio::pin!(pass);
-        loop {
-            tokio::select! {
-                result = &mut pass => return result,
-                () = tokio::time::sleep(self.tuning.lease_ttl / 3) => {
-                    let renewed = self.store.renew(lease, &self.owner, self.tuning.lease_ttl).await;
-                    if let Err(why) = renewed {
-                        // Safety is the fence's: the pass finds out at its next append.
-                        warn!(saga_id = %lease.saga, %why, "the lease was not renewed");
-                    }
+        let renewing = async {
+            loop {
+                tokio::time::sleep(self.tuning.lease_ttl / 3).await;
+                let ttl = self.tuning.lease_ttl;
+                if let Err(why) = self.store.renew(lease, &self.owner, ttl).await {
+                    // Safety is the fence's: the pass finds out at its next append.
+                    warn!(saga_id = %lease.saga, %why, "the lease was not renewed");
                 }
             }
+        };
+        tokio::select! {
+            result = pass => result,
+            () = renewing => Err(DriveError::Lost),
         }
     }
 
@@ -220,10 +226,6 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let mut run = self.begin(lease, tries).await?;
         let mut step = next_step(&run.saga, false);
         loop {
-            if step == Step::Stop {
-                self.flush(&mut run).await?;
-                return Ok(self.ended(run));
-            }
             if let Some(held) = hold(&run.saga, &step, &self.ctx(&run)) {
                 match self.settle(&mut run, held)? {
                     Then::Next => step = next_step(&run.saga, run.fresh),
@@ -232,8 +234,10 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                 }
                 continue;
             }
-            if step.is_irreversible() {
+            let stops = step == Step::Stop;
+            if stops || step.is_irreversible() {
                 match self.flush(&mut run).await {
+                    Ok(()) if stops => return Ok(self.ended(run)),
                     Ok(()) => {}
                     Err(FlushError::ChooseAgain) => {
                         step = next_step(&run.saga, false);
@@ -277,7 +281,11 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             number: run.round,
             tries: run.tries,
         };
+        let began = tokio::time::Instant::now();
         let seen = self.perform(&run.saga, step, &round).await;
+        let label = StepLabel { step: step.name() };
+        let times = metrics().steps.get_or_create(&label);
+        times.observe(began.elapsed().as_secs_f64());
         let seen = seen.map_err(|source| DriveError::Store {
             paid: false,
             source,

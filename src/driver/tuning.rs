@@ -24,6 +24,12 @@ pub struct Tuning {
     pub backoff_max: Duration,
     /// True: look, record what is seen, and move no money.
     pub observe_only: bool,
+    /// How long the store may take for a settlement before that is said to be CRITICAL. It is
+    /// offered on all the same.
+    pub critical_after: Duration,
+    /// Counters that are looked at ahead of the store's own, once for each wallet in a process's
+    /// life, before the first of them is used; 0 = never.
+    pub probe_ahead: u32,
     /// How long a settlement that the store does not take is offered again before the pass ends.
     pub critical_retry: Duration,
 }
@@ -46,6 +52,11 @@ impl Default for Tuning {
             backoff_first: Duration::from_millis(250),
             backoff_max: Duration::from_secs(300),
             observe_only: false,
+            // A hundred times what an append takes; a person who pays does not wait much longer.
+            critical_after: Duration::from_secs(1),
+            // Twice what a restore leaves out behind the last counter that it finds, so that a
+            // store from before that restore is recognised too; one request.
+            probe_ahead: 128,
             critical_retry: Duration::from_secs(5),
         }
     }

@@ -91,8 +91,8 @@ pub async fn unresolved<S: Store>(store: &S, wallet: &Wallet) -> Result<Amount, 
         statuses: vec![Status::Active, Status::Owing, Status::Parked],
         kind: Some(Kind::Melt),
         wallet: Some(wallet.id.clone()),
-        after: None,
         limit: PAGE,
+        ..HeadFilter::default()
     };
     let mut open: Amount = 0;
     loop {

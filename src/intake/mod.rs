@@ -27,7 +27,7 @@ use crate::npub;
 use crate::ports::{Adopted, Clock, Lease, Mint, NewSaga, Store, StoreError, Wallet};
 use crate::saga::chain::Hash;
 use crate::saga::code::Code;
-use crate::saga::command::Command;
+use crate::saga::command::{Command, Kind};
 use crate::saga::ids::{Producer, SagaId};
 
 pub use limits::{Caps, Scope};
@@ -123,6 +123,17 @@ impl From<StoreError> for Refused {
     }
 }
 
+/// A head whose insert got no answer may be there, and recovery would drive it: that is no refusal.
+fn doubtful(error: StoreError, id: &SagaId) -> Refused {
+    match error {
+        StoreError::Unavailable(why) => {
+            let seen = format!("if the command was taken, it is saga {id}: {why}");
+            Refused::new(Code::AdoptionUnknown, seen)
+        }
+        other => other.into(),
+    }
+}
+
 /// The code that a store's sentence begins with, and the rest of it.
 fn coded(why: &str) -> Option<(Code, &str)> {
     let (word, rest) = why.split_once(": ")?;
@@ -204,7 +215,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let adopted = self
             .store
             .adopt(new, &self.owner, self.tuning.lease_ttl)
-            .await?;
+            .await
+            .map_err(|error| doubtful(error, &id))?;
         failpoint::hit("adopt.after");
         Ok(match adopted {
             Adopted::New(lease) => Submitted {
@@ -259,7 +271,16 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// What can be wrong with a command that is new.
     async fn acceptable(&self, new: &NewSaga, scope: &Scope) -> Result<(), Refused> {
         scope.covers(&new.wallet)?;
-        self.admits(&new.wallet.mint_url).await?;
+        // To look at a wallet's coins begins nothing.
+        if new.command.kind() != Kind::Reconcile {
+            self.admits(&new.wallet.mint_url).await?;
+        }
+        if self.is_known_behind(&new.wallet)
+            && let Err(trouble) = self.check_counters(&new.wallet).await?
+        {
+            let (code, why) = trouble.explain();
+            return Err(Refused::new(code, why));
+        }
         let Command::Melt(melt) = &new.command else {
             return Ok(());
         };

@@ -1,5 +1,6 @@
 //! The master seed and everything that is derived from it: wallet seeds (NUT-13), the key that
-//! seals foreign proofs, and the keys that lock mint quotes (NUT-20).
+//! seals foreign proofs, the keys that lock mint quotes (NUT-20), and the one that signs
+//! checkpoints for auditors.
 //!
 //! Every derivation is HKDF-SHA512 (RFC 5869, without salt) over the 64 bytes of the master seed,
 //! with an `info` that is a list of fields, each preceded by its length as four big-endian bytes:
@@ -11,8 +12,11 @@
 //! |---|---|---|
 //! | wallet seed | `meltd/wallet/v1`, npub, canonical mint URL, unit | 64 |
 //! | sealing key | `meltd/seal/v1` | 32 |
+//! | fingerprint | `meltd/fingerprint/v1` | 16 |
 //! | quote key | `meltd/nut20/v1`, saga id, one byte: the try | 32 |
+//! | heads key | `meltd/heads/v1`, one byte: the try | 32 |
 
+mod heads_key;
 mod seed_file;
 #[cfg(test)]
 mod tests;
@@ -30,12 +34,16 @@ use zeroize::Zeroizing;
 use crate::saga::code::Code;
 use crate::saga::ids::SagaId;
 
+pub use heads_key::{HeadsKey, verify as check_heads_signature};
+
 /// The label of a wallet's seed.
 const WALLET_LABEL: &str = "meltd/wallet/v1";
 /// The label of the key that seals foreign proofs.
 const SEAL_LABEL: &str = "meltd/seal/v1";
 /// The label of the keys that lock mint quotes.
 const QUOTE_LABEL: &str = "meltd/nut20/v1";
+/// The label of the seed's fingerprint.
+const FINGERPRINT_LABEL: &str = "meltd/fingerprint/v1";
 /// What sealed text begins with, so that another way of sealing can follow some day.
 const SEALED_PREFIX: &str = "v1:";
 /// Bytes of an XChaCha20 nonce, which is long enough to be random.
@@ -94,6 +102,13 @@ impl Keychain {
     pub fn wallet_seed(&self, npub: &str, mint_url: &str, unit: &str) -> Zeroizing<[u8; 64]> {
         let fields = [WALLET_LABEL, npub, mint_url, unit];
         self.derive(&fields.map(str::as_bytes))
+    }
+
+    /// What tells this seed from others and says nothing about it: 32 hex digits. A store keeps the
+    /// one that it was first used with.
+    pub fn fingerprint(&self) -> String {
+        let bytes: Zeroizing<[u8; 16]> = self.derive(&[FINGERPRINT_LABEL.as_bytes()]);
+        hex::encode(bytes.as_slice())
     }
 
     /// The key that locks a saga's mint quote (NUT-20). `None` has a probability of 2^-32000 and

@@ -44,7 +44,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                         change: None,
                     },
                 )),
-                Some((Kind::Melt | Kind::Receive, id)) => Some(
+                Some((Kind::Melt | Kind::Receive | Kind::Reconcile, id)) => Some(
                     self.mint
                         .melt_quote(wallet, id, inquiry.blanks.as_ref())
                         .await,

@@ -1,7 +1,9 @@
 //! Step → Seen: the I/O of one step. It decides nothing; what it saw goes to `decide`.
 
+mod counters;
 mod inquire;
 mod preflight;
+mod reconcile;
 
 use crate::driver::Driver;
 use crate::ports::{Clock, Mint, Store, StoreError, SwapInputs, Wallet};
@@ -15,6 +17,7 @@ use crate::saga::step::{
     Evidence, Funding, MeltQuote, MeltWord, MintQuote, QuoteState, Seen, Step, Trouble,
 };
 
+pub(crate) use counters::Probes;
 pub(crate) use preflight::{Claims, Round};
 
 type Answer<T> = Result<T, Trouble>;
@@ -33,28 +36,27 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             Step::QuoteMelt => Seen::MeltQuote(self.quote_melt(saga, &wallet).await),
             Step::QuoteMint => Seen::MintQuote(self.quote_mint(saga, &wallet).await),
             Step::Preflight => Seen::Preflight(self.preflight(saga, &wallet, round).await?),
-            Step::PrepareMelt { keyset, blanks } => Seen::MeltPrepared(if *blanks == 0 {
-                None
-            } else {
-                let start = self
-                    .store
-                    .take_counters(&wallet.id, keyset, *blanks)
-                    .await?;
-                Some(Range {
-                    keyset: keyset.clone(),
-                    start,
-                    count: *blanks,
-                })
-            }),
+            Step::PrepareMelt { blanks: 0, .. } => Seen::MeltPrepared(None),
+            Step::PrepareMelt { keyset, blanks } => {
+                match self.take_counters(&wallet, keyset, *blanks).await? {
+                    Ok(start) => Seen::MeltPrepared(Some(Range {
+                        keyset: keyset.clone(),
+                        start,
+                        count: *blanks,
+                    })),
+                    Err(trouble) => Seen::NoCounters(trouble),
+                }
+            }
             Step::PrepareSwap { keyset, amounts } => {
                 let count = u32::try_from(amounts.len()).unwrap_or(u32::MAX);
-                let start = self.store.take_counters(&wallet.id, keyset, count).await?;
-                let (keyset, amounts) = (keyset.clone(), amounts.clone());
-                Seen::SwapPrepared(Outputs {
-                    keyset,
-                    start,
-                    amounts,
-                })
+                match self.take_counters(&wallet, keyset, count).await? {
+                    Ok(start) => Seen::SwapPrepared(Outputs {
+                        keyset: keyset.clone(),
+                        start,
+                        amounts: amounts.clone(),
+                    }),
+                    Err(trouble) => Seen::NoCounters(trouble),
+                }
             }
             Step::PrepareFence { inputs, attempt } => {
                 Seen::FencePrepared(self.prepare_fence(&wallet, inputs, *attempt).await?)
@@ -67,6 +69,10 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             Step::PostMelt => Seen::Melted(self.post_melt(saga, &wallet).await?),
             Step::PostMint(sent) => Seen::Minted(self.post_mint(saga, &wallet, sent).await),
             Step::Inquire(inquiry) => Seen::Evidence(self.inquire(saga, &wallet, inquiry).await),
+            Step::Reconcile => Seen::Truth(match &saga.adoption.command {
+                Command::Reconcile(command) => self.truth(&wallet, command).await?,
+                _ => Err(nonsense("no reconciliation")),
+            }),
         })
     }
 
@@ -101,7 +107,10 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             return Ok(Ok(None));
         };
         let count = u32::try_from(amounts.len()).unwrap_or(u32::MAX);
-        let start = self.store.take_counters(&wallet.id, &keyset, count).await?;
+        let start = match self.take_counters(wallet, &keyset, count).await? {
+            Ok(start) => start,
+            Err(trouble) => return Ok(Err(trouble)),
+        };
         Ok(Ok(Some(SwapPrepared {
             purpose: Purpose::Fence,
             inputs: vec![coin.y.clone()],
@@ -135,7 +144,10 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             }));
         };
         let count = u32::try_from(amounts.len()).unwrap_or(u32::MAX);
-        let start = self.store.take_counters(&wallet.id, &keyset, count).await?;
+        let start = match self.take_counters(wallet, &keyset, count).await? {
+            Ok(start) => start,
+            Err(trouble) => return Ok(Err(trouble)),
+        };
         Ok(Ok(Outputs {
             keyset,
             start,
@@ -220,12 +232,13 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         self.heed(wallet, answer)
     }
 
-    /// A refusal of a keyset makes the cached list stale.
+    /// A refusal of a keyset makes the cached list stale; one of outputs, the look at the counters.
     fn heed<T>(&self, wallet: &Wallet, answer: Answer<T>) -> Answer<T> {
-        if let Err(Trouble::Refused(refusal)) = &answer
-            && matches!(refusal.mint_code, Some(11005 | 12001..=12003))
-        {
-            self.mint.forget_keysets(wallet);
+        if let Err(Trouble::Refused(refusal)) = &answer {
+            if matches!(refusal.mint_code, Some(11005 | 12001..=12003)) {
+                self.mint.forget_keysets(wallet);
+            }
+            self.doubt_counters(wallet, refusal);
         }
         answer
     }
@@ -260,6 +273,15 @@ pub(crate) fn is_heard(seen: &Seen) -> Option<bool> {
             states: Ok(none), ..
         }) if none.is_empty() => None,
         Seen::Evidence(evidence) => Some(told(&evidence.states)),
+        Seen::Truth(answer) => Some(told(answer)),
+        // Counters that are behind are the wallet's trouble; only silence is the mint's.
+        Seen::NoCounters(trouble) => match trouble {
+            Trouble::Unknown {
+                code: Code::CountersBehind,
+                ..
+            } => None,
+            trouble => Some(!matches!(trouble, Trouble::Unknown { .. })),
+        },
         Seen::Done
         | Seen::MeltPrepared(_)
         | Seen::SwapPrepared(_)

@@ -39,6 +39,15 @@ pub struct Invoice {
     pub expires_at: DateTime<Utc>,
 }
 
+/// What a mint says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Software and version, cleaned.
+    pub version: String,
+    /// The NUTs that it says it supports, of those that somebody asks for here.
+    pub nuts: Vec<u32>,
+}
+
 /// What goes into a swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SwapInputs {
@@ -56,6 +65,9 @@ pub trait Mint: Send + Sync + 'static {
     /// for the first configured one.
     fn canonical(&self, mint_url: Option<&str>) -> Option<String>;
 
+    /// The configured mints, canonical, in the order of the configuration.
+    fn urls(&self) -> Vec<String>;
+
     /// Reads a BOLT11 invoice: form, checksum and signature.
     ///
     /// # Errors
@@ -69,6 +81,13 @@ pub trait Mint: Send + Sync + 'static {
     /// Whether the mint gives overpayment back (NUT-08), from its cached info; a mint that does not
     /// say is taken to, because then its change is looked for and asked for.
     fn returns_change(&self, wallet: &Wallet) -> impl Future<Output = bool> + Send;
+
+    /// Whether the mint gives signatures again (NUT-09), from its cached info; a mint that does not
+    /// say is taken to.
+    fn restores(&self, wallet: &Wallet) -> impl Future<Output = bool> + Send;
+
+    /// `GET /v1/info` (NUT-06), not from a cache: for a person who looks whether the mint is there.
+    fn about(&self, wallet: &Wallet) -> impl Future<Output = Result<About, Trouble>> + Send;
 
     /// Forgets the cached list, because the mint refused a keyset.
     fn forget_keysets(&self, wallet: &Wallet);

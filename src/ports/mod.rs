@@ -1,9 +1,11 @@
-//! What the loops need from outside: [`Store`], [`Mint`], [`Bus`] and [`Clock`]. Native `async fn`
-//! with generics; `main` chooses the adapters. Errors are small enums named by what the caller does
-//! next.
+//! What the loops need from outside: [`Store`], [`Access`], [`Mint`], [`Bus`] and [`Clock`]. Native
+//! `async fn` with generics; `main` chooses the adapters. Errors are small enums named by what the
+//! caller does next.
 
+mod access;
 mod bus;
 mod mint;
+mod notary;
 mod outbox;
 mod store;
 /// Subjects: which are well formed, and which pattern takes which.
@@ -11,16 +13,18 @@ pub mod subject;
 
 use chrono::{DateTime, Utc};
 
+pub use access::{Access, ApiToken, Scope, Wallets};
 pub use bus::{
     ALERTS, Begin, Bus, BusError, Delivery, Message, Published, Stored, Stream, StreamFacts, header,
 };
-pub use mint::{Invoice, Keyset, Mint, OpenedToken, SwapInputs};
+pub use mint::{About, Invoice, Keyset, Mint, OpenedToken, SwapInputs};
+pub use notary::{CheckSignature, Notary};
 pub use outbox::{
     Again, Checkpoint, Holder, Link, Mark, Outbox, OutboxDepth, OutboxReply, OutboxRow, Refilled,
 };
 pub use store::{
-    Adopted, Append, Due, DueFilter, Head, HeadAfter, HeadFilter, Later, Lease, Loaded, NewSaga,
-    Pause, ProofRow, Store, StoreError, Wallet,
+    Adopted, Append, Due, DueFilter, Head, HeadAfter, HeadFilter, Health, Later, Lease, Loaded,
+    NewSaga, Pause, ProofRow, Store, StoreError, Wallet,
 };
 
 /// The time, as a value that tests can move. UTC, milliseconds.

@@ -55,7 +55,7 @@ impl NewSaga {
     pub fn payment_hash(&self) -> Option<&str> {
         match &self.command {
             Command::Melt(melt) => Some(&melt.payment_hash),
-            Command::Mint(_) | Command::Receive(_) => None,
+            Command::Mint(_) | Command::Receive(_) | Command::Reconcile(_) => None,
         }
     }
 }
@@ -233,10 +233,25 @@ pub struct HeadFilter {
     pub kind: Option<Kind>,
     /// Only this wallet.
     pub wallet: Option<WalletId>,
-    /// Only ids after this one (ids sort by time).
+    /// Only ids beyond this one in the order of the list (ids sort by time).
     pub after: Option<SagaId>,
+    /// Only heads that changed at or after this moment, by the store's clock.
+    pub changed_since: Option<DateTime<Utc>>,
+    /// From the newest to the oldest, instead of from the oldest on.
+    pub newest_first: bool,
     /// At most this many.
     pub limit: u32,
+}
+
+/// How a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Product, version and kind, in a few words.
+    pub about: String,
+    /// The store's clock.
+    pub now: DateTime<Utc>,
+    /// What is not as it must be, each in a sentence that says what to do.
+    pub problems: Vec<String>,
 }
 
 /// What can go wrong at the store, named by what the caller does next.
@@ -273,6 +288,10 @@ pub trait Store: Outbox {
         mint_url: &str,
         unit: &str,
     ) -> impl Future<Output = Result<Wallet, StoreError>> + Send;
+
+    /// Puts a wallet back under the id that it had in a store that was lost. One of the same id, or
+    /// of the same (npub, mint, unit), is [`StoreError::Unusable`] unless it is this very wallet.
+    fn put_wallet(&self, wallet: &Wallet) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// All wallets, or those of one owner.
     fn wallets(
@@ -345,7 +364,7 @@ pub trait Store: Outbox {
     /// Every pause, by URL.
     fn pauses(&self) -> impl Future<Output = Result<Vec<Pause>, StoreError>> + Send;
 
-    /// Heads in id order.
+    /// Heads in id order, or in the reverse of it.
     fn heads(
         &self,
         filter: HeadFilter,
@@ -365,7 +384,8 @@ pub trait Store: Outbox {
     ) -> impl Future<Output = Result<Vec<ProofRow>, StoreError>> + Send;
 
     /// Takes `count` counters of a keyset in one atomic, majority-durable increment; returns the
-    /// first. A range is never handed out twice; a lost one is a gap.
+    /// first. A range is never handed out twice; a lost one is a gap. One that would reach over
+    /// [`KeysetId::counters_end`] is refused as [`StoreError::Unusable`].
     fn take_counters(
         &self,
         wallet: &WalletId,
@@ -373,11 +393,31 @@ pub trait Store: Outbox {
         count: u32,
     ) -> impl Future<Output = Result<u32, StoreError>> + Send;
 
+    /// Makes the next counter of a keyset at least this; a higher one stays. Majority-durable.
+    /// For counters that a restored backup has forgotten, or that were used before this store.
+    fn raise_counters(
+        &self,
+        wallet: &WalletId,
+        keyset: &KeysetId,
+        at_least: u32,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// The next counter of each keyset that the wallet has used.
     fn counters(
         &self,
         wallet: &WalletId,
     ) -> impl Future<Output = Result<Vec<(KeysetId, u32)>, StoreError>> + Send;
+
+    /// Writes a fact about the whole store once, for ever, and returns what stands there: the value
+    /// given, or the one of whoever was first.
+    fn stamp(
+        &self,
+        name: &str,
+        value: &str,
+    ) -> impl Future<Output = Result<String, StoreError>> + Send;
+
+    /// How the store is: what it runs on, its clock, and what is not as it must be.
+    fn health(&self) -> impl Future<Output = Result<Health, StoreError>> + Send;
 
     /// Every row of every collection or table as text: for the test that looks for secrets.
     fn dump(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;

@@ -171,7 +171,10 @@ fn reply_to<R>(delivery: &Delivery<R>) -> Result<String, String> {
 fn is_ours(code: Code) -> bool {
     matches!(
         code,
-        Code::StoreUnreachable | Code::StoreUnusable | Code::StoreNoReplicaSet
+        Code::StoreUnreachable
+            | Code::AdoptionUnknown
+            | Code::StoreUnusable
+            | Code::StoreNoReplicaSet
     )
 }
 

@@ -90,6 +90,10 @@ impl<S: Store, M: Mint, C: Clock, B: Bus> Intake<S, M, C, B> {
             }
             match self.bus.pull(room.min(BATCH), WAIT).await {
                 Ok(deliveries) => {
+                    // An empty queue has nothing to fail with; otherwise a command has to succeed.
+                    if deliveries.is_empty() {
+                        hand.pause = None;
+                    }
                     if hand.pause.is_none() {
                         self.readiness.well(Part::Intake);
                     }

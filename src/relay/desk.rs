@@ -27,11 +27,19 @@ const STRIKES: u32 = 3;
 /// answers must not stop all others for ever.
 pub(super) type Strikes = BTreeMap<String, u32>;
 
+/// A row whose message lies in its stream.
+pub(super) struct Confirmed {
+    pub(super) id: String,
+    pub(super) round: u64,
+    /// Where in the stream of events; `None` for a reply.
+    pub(super) position: Option<u64>,
+}
+
 /// A piece of work that came to its end.
 enum Done {
     Read(Result<Vec<OutboxRow>, StoreError>),
     Published(OutboxRow, Sent),
-    Settled(Vec<String>, Result<(), StoreError>),
+    Settled(Vec<Confirmed>, Result<(), Trouble>),
     Checked(Result<bool, Trouble>),
     Noted(Result<(), StoreError>),
 }
@@ -54,8 +62,10 @@ pub(super) struct Desk<'a, S, B> {
     in_flight: BTreeMap<SagaId, String>,
     /// The highest confirmed position.
     top: Mark,
-    /// Confirmed, to be taken away: (id, round), since when.
-    confirmed: Vec<(String, u64)>,
+    /// The highest that is durable.
+    mark: Mark,
+    /// Confirmed, to be taken away; the first of them since when.
+    confirmed: Vec<Confirmed>,
     confirmed_at: Option<Instant>,
     /// Rows that a page may still show although they were confirmed or put off.
     handled: BTreeSet<String>,
@@ -93,6 +103,7 @@ impl<'a, S: Outbox, B: Bus> Desk<'a, S, B> {
             held: BTreeSet::new(),
             ended: false,
             in_flight: BTreeMap::new(),
+            mark: top.clone(),
             top,
             confirmed: Vec::new(),
             confirmed_at: None,
@@ -238,10 +249,11 @@ impl<'a, S: Outbox, B: Bus> Desk<'a, S, B> {
         self.settling = true;
         self.confirmed_at = None;
         let rows = std::mem::take(&mut self.confirmed);
-        let (relay, epoch, mark) = (self.relay, self.epoch, self.top.clone());
+        let (relay, epoch, top) = (self.relay, self.epoch, self.top.clone());
+        let old = std::mem::replace(&mut self.mark, top.clone());
         let settle = async move {
-            let result = relay.store.outbox_settle(&rows, &mark, epoch).await;
-            Done::Settled(rows.into_iter().map(|(id, _)| id).collect(), result)
+            let result = relay.settle(&rows, &old, &top, epoch).await;
+            Done::Settled(rows, result)
         };
         self.work.push(settle.boxed());
     }
@@ -272,17 +284,20 @@ impl<'a, S: Outbox, B: Bus> Desk<'a, S, B> {
         match done {
             Done::Read(page) => self.take_page(page),
             Done::Published(row, sent) => self.take_answer(row, sent),
-            Done::Settled(ids, result) => {
+            Done::Settled(rows, result) => {
                 self.settling = false;
                 // A page that is being read may still show them; the next one cannot.
+                let ids = rows.into_iter().map(|row| row.id);
                 if self.reading {
                     self.passing.extend(ids);
                 } else {
-                    for id in &ids {
-                        self.handled.remove(id);
+                    for id in ids {
+                        self.handled.remove(&id);
                     }
                 }
-                self.note(result);
+                if let Err(trouble) = result {
+                    self.worsen(trouble);
+                }
             }
             Done::Checked(Ok(true)) => self.checking = false,
             Done::Checked(Ok(false)) => {
@@ -336,18 +351,7 @@ impl<'a, S: Outbox, B: Bus> Desk<'a, S, B> {
     fn take_answer(&mut self, row: OutboxRow, sent: Sent) {
         self.in_flight.remove(&row.saga);
         match sent {
-            // What was confirmed by a stream that went back says nothing.
-            Sent::Stored(_) if matches!(self.trouble, Some(Trouble::Suspect(_))) => {}
-            Sent::Stored(sequence) => {
-                if row.link.is_some() && sequence > self.top.sequence {
-                    self.top.sequence = sequence;
-                    self.top.id = row.id.clone();
-                }
-                (self.news, self.published) = (true, true);
-                self.confirmed_at.get_or_insert_with(Instant::now);
-                self.handled.insert(row.id.clone());
-                self.confirmed.push((row.id, row.round));
-            }
+            Sent::Stored(sequence) => self.confirm(row, sequence),
             Sent::Swallowed => {
                 warn!(row = %row.id, "dropped as a repeat of a message that is not there any more");
                 self.put_off(
@@ -364,6 +368,26 @@ impl<'a, S: Outbox, B: Bus> Desk<'a, S, B> {
             Sent::WentBack => self.suspect("the stream of events went back"),
             Sent::Fatal(error) => self.worsen(Trouble::Fatal(RelayError::Bus(error))),
         }
+    }
+
+    fn confirm(&mut self, row: OutboxRow, sequence: u64) {
+        // Amid trouble it may be another stream already that says so.
+        if matches!(self.trouble, Some(ref trouble) if *trouble != Trouble::Stopped) {
+            return;
+        }
+        let position = row.link.is_some().then_some(sequence);
+        if position.is_some() && sequence > self.top.sequence {
+            self.top.sequence = sequence;
+            self.top.id = row.id.clone();
+        }
+        (self.news, self.published) = (true, true);
+        self.confirmed_at.get_or_insert_with(Instant::now);
+        self.handled.insert(row.id.clone());
+        self.confirmed.push(Confirmed {
+            id: row.id,
+            round: row.round,
+            position,
+        });
     }
 
     /// The row waits by itself, and with it the later ones of its saga.
@@ -393,16 +417,16 @@ impl<'a, S: Outbox, B: Bus> Desk<'a, S, B> {
         self.held.insert(saga.clone());
     }
 
-    /// The stream may have gone back: what was confirmed may be gone, so nothing more is taken
-    /// away on the strength of it.
     fn suspect(&mut self, why: &str) {
-        self.confirmed.clear();
-        self.confirmed_at = None;
         self.worsen(Trouble::Suspect(why.to_owned()));
     }
 
-    /// Remembers the worst trouble: what ends the relay, then the lost lease, then the rest.
+    /// Remembers the worst trouble: what ends the relay, then the lost lease, then the rest. What
+    /// was confirmed before it may be gone, so nothing is taken away on the strength of it: it is
+    /// published once more.
     fn worsen(&mut self, trouble: Trouble) {
+        self.confirmed.clear();
+        self.confirmed_at = None;
         let rank = |trouble: &Trouble| match trouble {
             Trouble::Stopped => 0,
             Trouble::Away(_) => 1,

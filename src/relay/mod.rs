@@ -46,7 +46,7 @@ use desk::{Desk, Strikes};
 
 pub use history::surplus;
 pub use plan::{Plan, plan};
-pub use verify::{MARGIN, matches};
+pub use verify::{MARGIN, matches, put_back};
 
 /// The name of the lease.
 pub const LEASE: &str = "relay";

@@ -1,5 +1,6 @@
 //! The stream against the marks, and what is put back when they differ.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -9,6 +10,7 @@ use crate::ports::{
     Again, Bus, BusError, Checkpoint, Mark, Outbox, StoreError, Stream, StreamFacts,
 };
 
+use super::desk::Confirmed;
 use super::{Relay, STREAMS, Trouble, surplus};
 
 /// Between the time that a transaction writes and the time that others see it, and between the
@@ -17,6 +19,10 @@ pub const MARGIN: TimeDelta = TimeDelta::minutes(2);
 
 /// Sagas looked at in one step of putting back: some hundred rows.
 const STEP: u32 = 100;
+
+/// Messages of one batch that are read back. At a few hundred events a second that is all of them;
+/// at thousands, where it would cost a third of the rate, some are spread over the batch.
+const SAMPLES: usize = 16;
 
 /// Pause between a missing stream that was just made and its facts.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -30,11 +36,28 @@ pub async fn matches<B: Bus>(bus: &B, facts: &StreamFacts, mark: &Mark) -> Resul
     if facts.created != mark.created || facts.last < mark.sequence {
         return Ok(false);
     }
-    if mark.sequence < facts.first {
+    if mark.sequence == 0 || mark.sequence < facts.first {
         return Ok(true);
     }
     let found = bus.at(Stream::Events, mark.sequence).await?;
     Ok(found.is_some_and(|stored| stored.message.id == mark.id))
+}
+
+/// Puts events back into the outbox, page by page; how many.
+///
+/// # Errors
+/// The store's. What was put back stays so; doing it again is harmless.
+pub async fn put_back<S: Outbox>(store: &S, again: &Again) -> Result<u64, StoreError> {
+    let mut rows: u64 = 0;
+    let mut after = None;
+    loop {
+        let step = store.outbox_refill(again, after.as_ref(), STEP).await?;
+        rows = rows.saturating_add(step.rows);
+        after = step.until;
+        if after.is_none() {
+            return Ok(rows);
+        }
+    }
 }
 
 impl<S: Outbox, B: Bus> Relay<S, B> {
@@ -72,7 +95,7 @@ impl<S: Outbox, B: Bus> Relay<S, B> {
             Some(good) => Again::Since(good.floor),
             None => Again::All,
         };
-        let rows = self.put_back(&again).await?;
+        let rows = put_back(&*self.store, &again).await?;
         info!(
             rows,
             from_checkpoint = good.is_some(),
@@ -101,21 +124,6 @@ impl<S: Outbox, B: Bus> Relay<S, B> {
         Ok((bad, None))
     }
 
-    /// Puts events back into the outbox; how many.
-    async fn put_back(&self, again: &Again) -> Result<u64, StoreError> {
-        let mut rows: u64 = 0;
-        let mut after = None;
-        loop {
-            let step = self.store.outbox_refill(again, after.as_ref(), STEP);
-            let step = step.await?;
-            rows = rows.saturating_add(step.rows);
-            after = step.until;
-            if after.is_none() {
-                return Ok(rows);
-            }
-        }
-    }
-
     /// The mark, written once more under this epoch: from then on a holder before us can neither
     /// move it nor take anything away.
     async fn fenced_mark(&self, epoch: u64) -> Result<Option<Mark>, StoreError> {
@@ -123,6 +131,55 @@ impl<S: Outbox, B: Bus> Relay<S, B> {
             self.store.outbox_settle(&[], &mark, epoch).await?;
         }
         self.store.relay_mark().await
+    }
+
+    /// Takes confirmed rows away, after a look whether the stream still has them: it may have gone
+    /// back since the first of them was confirmed, and somebody else's message may have taken its
+    /// place. `old` is the mark before, `top` the new one.
+    pub(super) async fn settle(
+        &self,
+        rows: &[Confirmed],
+        old: &Mark,
+        top: &Mark,
+        epoch: u64,
+    ) -> Result<(), Trouble> {
+        if !self.has(rows, old).await? {
+            let why = "what was confirmed is not in the stream of events any more";
+            return Err(Trouble::Suspect(why.to_owned()));
+        }
+        let rows: Vec<_> = rows.iter().map(|row| (row.id.clone(), row.round)).collect();
+        Ok(self.store.outbox_settle(&rows, top, epoch).await?)
+    }
+
+    /// Reads the old mark back, and the confirmed messages: all of a few, some of many.
+    async fn has(&self, rows: &[Confirmed], old: &Mark) -> Result<bool, Trouble> {
+        let found: BTreeMap<u64, &str> = rows
+            .iter()
+            .filter_map(|row| Some((row.position?, row.id.as_str())))
+            .collect();
+        let events = rows.iter().filter(|row| row.position.is_some()).count();
+        if events == 0 {
+            return Ok(true);
+        }
+        // One position, two messages.
+        if found.len() < events {
+            return Ok(false);
+        }
+        let Some(facts) = self.bus.facts(Stream::Events).await? else {
+            return Ok(false);
+        };
+        let step = events.div_ceil(SAMPLES);
+        let sampled = found.into_iter().enumerate();
+        let sampled = sampled.filter(|(at, _)| at % step == 0 || at + 1 == events);
+        let marks = sampled.map(|(_, (sequence, id))| Mark {
+            created: old.created,
+            sequence,
+            id: id.to_owned(),
+        });
+        let marks: Vec<Mark> = marks.chain([old.clone()]).collect();
+        let looks = marks.iter().map(|mark| matches(&*self.bus, &facts, mark));
+        let there = futures::future::try_join_all(looks).await?;
+        Ok(there.into_iter().all(|there| there))
     }
 
     /// Reads the mark back; `false` = the stream is not what it was.

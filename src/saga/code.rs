@@ -20,6 +20,18 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// The seeds' word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Low => "LOW",
+            Severity::Medium => "MEDIUM",
+            Severity::High => "HIGH",
+            Severity::Critical => "CRITICAL",
+        }
+    }
+}
+
 /// The seeds' audit level of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
@@ -104,6 +116,7 @@ codes! {
     TokenLocked = "TOKEN_LOCKED", Low, "The token is locked to a key or condition, which meltd cannot sign for.";
     TokenTooSmall = "TOKEN_TOO_SMALL", Low, "The token is worth no more than the mint's input fee.";
     MintQuoteExpired = "MINT_QUOTE_EXPIRED", Low, "The funding invoice was not paid in time: ask for a new one.";
+    AdoptionUnknown = "ADOPTION_UNKNOWN", High, "The store did not say whether it took the command: send the same command again, and do not pay in another way.";
     StoreUnreachable = "STORE_UNREACHABLE", High, "The store cannot be reached: check MELTD_STORE and that the server runs.";
     StoreUnusable = "STORE_UNUSABLE", High, "This is not a store that meltd can use: name another with MELTD_STORE, or restore it from a backup.";
     StoreNoReplicaSet = "STORE_NO_REPLICA_SET", High, "MongoDB must run as a replica set, because transactions need one: start it with --replSet and initiate it.";
@@ -116,6 +129,19 @@ codes! {
     SeedFileInvalid = "SEED_FILE_INVALID", High, "The seed file must hold 128 hex digits and nothing else: restore it from your backup.";
     ConfigInvalid = "CONFIG_INVALID", Low, "An option has a value that cannot be used; the message says which.";
     NotFound = "NOT_FOUND", Low, "There is no such saga or wallet here: check the id.";
+    AuthRequired = "AUTH_REQUIRED", Low, "Sign the request as NIP-98 says, or send a bearer token in the Authorization header.";
+    AuthInvalid = "AUTH_INVALID", Low, "The signature or the token does not hold for this very request: sign it again, for this URL, method and body.";
+    AuthReplayed = "AUTH_REPLAYED", Low, "This signed request was used before: sign each request anew.";
+    Forbidden = "FORBIDDEN", Low, "The token does not allow this: use one with the scope that the route needs.";
+    RequestInvalid = "REQUEST_INVALID", Low, "The request is not what this route takes: compare it with /openapi.json.";
+    RequestTooLarge = "REQUEST_TOO_LARGE", Low, "The request is larger than the service takes: send less.";
+    RequestTooSlow = "REQUEST_TOO_SLOW", Low, "The request did not arrive in time: send it again, faster.";
+    RouteUnknown = "ROUTE_UNKNOWN", Low, "There is no such route or method here: see /openapi.json.";
+    RateLimited = "RATE_LIMITED", Low, "Too many requests: wait as long as Retry-After says.";
+    TooManyMelts = "TOO_MANY_MELTS", Low, "Too many melts are under way: send this one again when others have ended.";
+    DayLimit = "DAY_LIMIT", Low, "The wallet has melted as much as it may in 24 hours: wait, or ask the operator.";
+    NotReady = "NOT_READY", Medium, "The service cannot take requests now: try again shortly.";
+    Internal = "INTERNAL", High, "Something went wrong inside; give the support id to the operator.";
     NotFinished = "NOT_FINISHED", Medium, "It has not come to its end: it goes on by itself, and must not be started again.";
     ProofStateInconsistency = "PROOF_STATE_INCONSISTENCY", High, "The mint holds coins of this wallet as spent; they were corrected one by one: try again.";
     HighSeverityDiscrepancies = "HIGH_SEVERITY_DISCREPANCIES", High, "Coins chosen for this melt are spent at the mint; they were corrected: try again.";
@@ -130,12 +156,18 @@ codes! {
     SpentButUnpaid = "SPENT_BUT_UNPAID", Critical, "The inputs are spent but the mint calls the quote unpaid, and no signatures are found: an operator must ask the mint.";
     PaidButUnspent = "PAID_BUT_UNSPENT", Critical, "The mint calls the quote paid but the inputs are unspent: an operator must ask the mint.";
     IssuedButEmpty = "ISSUED_BUT_EMPTY", Critical, "The mint says the quote was issued but returns no signatures for our outputs: an operator must ask the mint.";
+    NotHealthy = "NOT_HEALTHY", High, "Something that meltd stands on is not as it must be: mend what meltd doctor calls bad.";
+    SeedOther = "SEED_OTHER", High, "This store was first used with another seed, and its coins cannot be spent with this one: name the right file with MELTD_SEED_FILE.";
     CountersBehind = "COUNTERS_BEHIND", Critical, "The mint has signed outputs ahead of our counters, as after restoring an old backup: run meltd restore --counters.";
     UnfenceableDust = "UNFENCEABLE_DUST", Medium, "No input is worth more than its fee, so nothing can be fenced: the melt stays pending until the mint decides.";
     OperatorParked = "OPERATOR_PARKED", Medium, "An operator has put this saga on the desk: see who and why with meltd saga show, then resume or resolve it.";
     VersionMoved = "VERSION_MOVED", Low, "The saga has new events since you looked: look again with meltd saga show, then decide again.";
     ResolutionRefused = "RESOLUTION_REFUSED", Low, "The evidence, or the saga's state, is against this resolution; nothing was changed. See meltd saga show --evidence.";
     NothingAtMint = "NOTHING_AT_MINT", Medium, "Gave up after many tries with nothing at the mint: resume it when the cause is mended.";
+    StreamAhead = "STREAM_AHEAD", Critical, "The event stream holds events that the database has lost, as after restoring an old backup: run meltd recover --from-stream before anything else.";
+    StreamDiverged = "STREAM_DIVERGED", Critical, "The event stream and the database tell different stories of the same saga: stop every meltd on this database and find out which copy of it was running.";
+    StreamBroken = "STREAM_BROKEN", Critical, "The event stream has a gap or a changed event: compare it with the database, meltd audit verify --stream, and publish it again, meltd relay rewind.";
+    PrivateHalfLost = "PRIVATE_HALF_LOST", High, "The database was brought forward from the stream, which does not hold this saga's invoice, quote or token: find out at the mint what became of it, then resolve it.";
     YConflict = "Y_CONFLICT", Critical, "A coin that was just signed is already stored for another wallet: an operator must look.";
 }
 
@@ -162,6 +194,17 @@ pub enum Discrepancy {
 }
 
 impl Discrepancy {
+    /// The seeds' name of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Discrepancy::DbUnspentMintSpent => "DB_UNSPENT_MINT_SPENT",
+            Discrepancy::DbSpentMintUnspent => "DB_SPENT_MINT_UNSPENT",
+            Discrepancy::DbPendingMintSpent => "DB_PENDING_MINT_SPENT",
+            Discrepancy::ProofNotInDb => "PROOF_NOT_IN_DB",
+            Discrepancy::DbUnspentMintPending => "DB_UNSPENT_MINT_PENDING",
+        }
+    }
+
     /// The seeds' severity of this difference.
     pub fn severity(self) -> Severity {
         match self {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Amount, Y};
+use super::ids::{Amount, Range, Y};
 
 /// What to do when the pre-flight check finds a chosen coin spent at the mint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,15 +28,21 @@ pub enum Kind {
     Mint,
     /// Take a token in by swapping it (NUT-03).
     Receive,
+    /// Bring the store's word on some coins to the mint's (NUT-07, NUT-09).
+    Reconcile,
 }
 
 impl Kind {
+    /// Every kind: validators go through them.
+    pub const ALL: [Kind; 4] = [Kind::Melt, Kind::Mint, Kind::Receive, Kind::Reconcile];
+
     /// The word used in the store, on the bus and in logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Melt => "melt",
             Kind::Mint => "mint",
             Kind::Receive => "receive",
+            Kind::Reconcile => "reconcile",
         }
     }
 }
@@ -51,6 +57,8 @@ pub enum Command {
     Mint(MintCommand),
     /// Take a token in.
     Receive(ReceiveCommand),
+    /// Correct and add coins as the mint has them.
+    Reconcile(ReconcileCommand),
 }
 
 impl Command {
@@ -60,6 +68,7 @@ impl Command {
             Command::Melt(_) => Kind::Melt,
             Command::Mint(_) => Kind::Mint,
             Command::Receive(_) => Kind::Receive,
+            Command::Reconcile(_) => Kind::Reconcile,
         }
     }
 }
@@ -114,4 +123,36 @@ pub struct ReceiveCommand {
     pub sealed: Option<String>,
     /// Until when new attempts may be started.
     pub deadline: DateTime<Utc>,
+}
+
+/// What a reconciliation was begun by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// The coins of a wallet were compared with the mint.
+    Reconcile,
+    /// The coins of a wallet were looked for from its seed.
+    Restore,
+}
+
+impl Cause {
+    /// The word used in the store, on the bus and in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Reconcile => "reconcile",
+            Cause::Restore => "restore",
+        }
+    }
+}
+
+/// Look at these once more, and bring the store's word on them to the mint's. What was seen before
+/// only says where to look: the saga asks the mint itself, so that it may be driven at any time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReconcileCommand {
+    /// What it was begun by.
+    pub cause: Cause,
+    /// Coins of the store that the mint may hold as spent.
+    pub suspects: Vec<Y>,
+    /// Counters at which the mint may have signed coins that the store does not have.
+    pub ranges: Vec<Range>,
 }

@@ -51,7 +51,10 @@ pub fn evolve(mut saga: Saga, entry: &Entry) -> Result<Saga, IllegalTransition> 
         return Err(saga.illegal(&entry.event));
     }
     let next = match (saga.state, &entry.event) {
-        (S::Adopted, Event::MeltRequested(_) | Event::ReceiveRequested(_)) => S::Requested,
+        (
+            S::Adopted,
+            Event::MeltRequested(_) | Event::ReceiveRequested(_) | Event::ReconcileRequested(_),
+        ) => S::Requested,
         (S::Requested, Event::QuoteCreated(q)) => {
             saga.quote = Some(melt_quote(&saga, q, private.quote_id.clone()));
             S::Quoted
@@ -136,6 +139,11 @@ pub fn evolve(mut saga: Saga, entry: &Entry) -> Result<Saga, IllegalTransition> 
             }
             S::Settled
         }
+        (S::Requested, Event::ProofCorrected(_)) if saga.kind() == Kind::Reconcile => S::Settled,
+        (S::Requested | S::Settled, Event::Restored(r)) if saga.kind() == Kind::Reconcile => {
+            saga.gained = r.coins.clone();
+            S::Settled
+        }
         (state, event) => return saga.note(state, event),
     };
     saga.state = next;
@@ -163,6 +171,7 @@ fn belongs(event: &Event, kind: Kind) -> bool {
         },
         Event::MintQuoteCreated(_) | Event::MintSent(_) | Event::Minted(_) => kind == Kind::Mint,
         Event::ReceiveRequested(_) | Event::Received(_) => kind == Kind::Receive,
+        Event::ReconcileRequested(_) => kind == Kind::Reconcile,
         Event::Rejected(_)
         | Event::CriticalRaised(_)
         | Event::CriticalResolved(_)
@@ -178,7 +187,7 @@ fn belongs(event: &Event, kind: Kind) -> bool {
 fn melt_quote(saga: &Saga, q: &QuoteCreated, id: Option<String>) -> Quote {
     let invoice = match &saga.adoption.command {
         Command::Melt(melt) => Some(melt.invoice.clone()),
-        Command::Mint(_) | Command::Receive(_) => None,
+        Command::Mint(_) | Command::Receive(_) | Command::Reconcile(_) => None,
     };
     Quote {
         id,
@@ -267,7 +276,8 @@ impl Saga {
             }
             (Resolution::WrittenOff, Kind::Mint) => self.state == S::Issuing,
             (Resolution::WrittenOff, Kind::Receive) => self.state == S::Swapping,
-            (Resolution::Paid | Resolution::Released, Kind::Mint | Kind::Receive) => false,
+            (Resolution::Paid | Resolution::Released, Kind::Mint | Kind::Receive)
+            | (_, Kind::Reconcile) => false,
         }
     }
 

@@ -13,11 +13,12 @@ pub type Amount = u64;
 pub type Seq = u32;
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $pattern:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[derive(Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
+        #[schemars(extend("pattern" = $pattern))]
         pub struct $name(String);
 
         impl $name {
@@ -42,23 +43,28 @@ macro_rules! text_id {
 
 text_id!(
     /// A saga's id: a UUIDv7 in its usual text, so ids sort by the time of adoption.
-    SagaId
+    SagaId,
+    "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 );
 text_id!(
     /// A proof's Y = hash_to_curve(secret) as 66 hex digits (NUT-00): its public name.
-    Y
+    Y,
+    "^0[23][0-9a-f]{64}$"
 );
 text_id!(
     /// A keyset id in hex: 16 digits for version 1, 66 for version 2 (NUT-02).
-    KeysetId
+    KeysetId,
+    "^([0-9a-f]{16}|[0-9a-f]{66})$"
 );
 text_id!(
     /// The opaque id of a wallet, which is one (npub, mint, unit).
-    WalletId
+    WalletId,
+    "^.+$"
 );
 text_id!(
     /// Who submitted a command: the scope of command ids and intent keys.
-    Producer
+    Producer,
+    "^.+$"
 );
 
 /// A run of NUT-13 counters of one keyset, taken once and never used twice.
@@ -70,6 +76,18 @@ pub struct Range {
     pub start: u32,
     /// How many counters it holds.
     pub count: u32,
+}
+
+impl KeysetId {
+    /// The first counter that cannot be used: NUT-13 derives the secrets of version 1 keysets by
+    /// BIP-32, whose hardened indexes end at 2^31; those of version 2 have no such end.
+    pub fn counters_end(&self) -> u32 {
+        if self.0.len() <= 16 {
+            1 << 31
+        } else {
+            u32::MAX
+        }
+    }
 }
 
 /// Outputs to be signed: counter `start + i` carries `amounts[i]`.

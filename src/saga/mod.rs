@@ -1,5 +1,6 @@
-//! PURE: the melt, mint and receive sagas. No async, no I/O, no clock, no randomness: what it
-//! needs of these comes in as values. Everything that meltd promises is decided in this folder.
+//! PURE: the melt, mint, receive and reconcile sagas. No async, no I/O, no clock, no randomness:
+//! what it needs of these comes in as values. Everything that meltd promises is decided in this
+//! folder.
 //!
 //! Four functions make a saga:
 //!
@@ -38,9 +39,10 @@
 //!                                                         ChangeCollected
 //! ```
 //!
-//! From `Sent` on only evidence frees coins: there is no arrow out of `Sent` that time, an error
-//! code or an operator could take. The one way back leads through `Fencing`: a swap of one input
-//! to ourselves, after which a late melt can only bounce.
+//! From `Sent` on only evidence frees coins: no time, error code or operator's order takes an arrow
+//! out of `Sent` that would. The one way back leads through `Fencing`: a swap of one input to
+//! ourselves, after which a late melt can only bounce. What an operator gives up (`WrittenOff`) is
+//! never free again.
 //!
 //! `ProofsReleased` is also possible from `Planned`, `Swapping` and `Ready`, where no melt was
 //! posted. `Parked` is not a state but a flag on any of them: nothing that moves money happens
@@ -51,6 +53,13 @@
 //! ```text
 //!  Adopted ─MintQuoteCreated→ Quoted ─MintSent→ Issuing ─Minted→ Settled
 //!  Adopted ─ReceiveRequested→ Requested ─SwapPrepared{receive}→ Swapping ─Received→ Settled
+//! ```
+//!
+//! # Reconcile
+//!
+//! ```text
+//!  Adopted ─ReconcileRequested→ Requested ─ProofCorrected, Restored→ Settled
+//!                                   └──── Rejected: nothing differs any more
 //! ```
 
 pub mod chain;
@@ -63,6 +72,7 @@ pub mod ids;
 pub mod plan;
 pub mod proofs;
 pub mod quote;
+pub mod ranges;
 pub mod state;
 pub mod step;
 pub mod upcast;

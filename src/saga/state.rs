@@ -7,9 +7,9 @@ use super::command::{Command, Kind};
 use super::event::{
     AtomicCommitted, MintSent, OperatorResolved, Parked, Plan, ProofsSent, Refusal, SwapPrepared,
 };
-use super::ids::{Amount, Coin, Range, SagaId, Seq, SignedCoin, WalletId, Y};
+use super::ids::{Amount, Coin, SagaId, Seq, SignedCoin, WalletId, Y};
 
-/// Where a saga stands. One enum for the three kinds; the diagram is in [`super`].
+/// Where a saga stands. One enum for all kinds; the diagram is in [`super`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// The head exists; nothing is recorded yet.
@@ -34,7 +34,7 @@ pub enum State {
     Owing,
     /// The intent of minting is durable.
     Issuing,
-    /// Done: paid, funded or received.
+    /// Done: paid, funded, received or reconciled.
     Settled,
     /// Ended with every coin back.
     Released,
@@ -195,7 +195,7 @@ pub struct Saga {
     pub fee_paid: Amount,
     /// Input fees of the swaps that were done.
     pub swap_fees: Amount,
-    /// Coins gained by a mint or a receive.
+    /// Coins gained by a mint, a receive or a reconciliation.
     pub gained: Vec<Coin>,
     /// How often it was planned again.
     pub replans: u32,
@@ -287,7 +287,7 @@ impl Saga {
         }
     }
 
-    /// Which of the three sagas it is.
+    /// Which kind of saga it is.
     pub fn kind(&self) -> Kind {
         self.adoption.command.kind()
     }
@@ -306,8 +306,12 @@ impl Saga {
     }
 
     /// True while the payment hash and the intent key stay taken: always, until the saga ends
-    /// without success. From `MeltPaid` on they are taken for ever.
+    /// without success. From `MeltPaid` on they are taken for ever. A reconciliation claims its
+    /// wallet, and only until it ends.
     pub fn holds_claims(&self) -> bool {
+        if self.kind() == Kind::Reconcile {
+            return !self.state.is_terminal();
+        }
         !matches!(
             self.state,
             State::Released | State::Rejected | State::Blocked
@@ -323,31 +327,11 @@ impl Saga {
             .map(|s| &s.prepared)
     }
 
-    /// Every range whose outputs a crash may have left signed and unclaimed.
-    pub fn open_ranges(&self) -> Vec<Range> {
-        let swaps = self
-            .swaps
-            .iter()
-            .filter(|s| !s.done)
-            .map(|s| s.prepared.outputs.range());
-        let minting = self.minting.iter().map(|m| m.outputs.range());
-        swaps.chain(minting).collect()
-    }
-
     /// The Ys in the melt's request, without those that were given up.
     pub fn sent_ys(&self) -> Vec<Y> {
         let sent = self.sent.iter().flat_map(|s| &s.inputs);
         let held = sent.filter(|y| !self.given_up.contains(y));
         held.cloned().collect()
-    }
-}
-
-impl Range {
-    /// True when the coin was derived from a counter of this range.
-    pub fn holds(&self, coin: &Coin) -> bool {
-        coin.keyset == self.keyset
-            && coin.counter >= self.start
-            && coin.counter - self.start < self.count
     }
 }
 

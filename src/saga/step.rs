@@ -62,6 +62,8 @@ pub enum Step {
     PostMint(MintSent),
     /// Ask everything the mint can tell, in the order that makes the answers mean something.
     Inquire(Inquiry),
+    /// Ask the mint for the coins and counters of a reconciliation, then the store.
+    Reconcile,
     /// The fence is through: let the other coins go.
     ReleaseRest,
     /// Nothing to do, for ever or until somebody resumes the saga.
@@ -90,6 +92,7 @@ impl Step {
             Step::PostMelt => "post_melt",
             Step::PostMint(_) => "post_mint",
             Step::Inquire(_) => "inquire",
+            Step::Reconcile => "reconcile",
             Step::ReleaseRest => "release_rest",
             Step::Stop => "stop",
         }
@@ -216,6 +219,17 @@ pub struct Change {
     pub bad: u32,
 }
 
+impl Change {
+    /// The last counter of `range` that the mint has signed, as far as it can be told: a signature
+    /// that does not verify may be for any of them.
+    pub fn last_counter(&self, range: &Range) -> Option<u32> {
+        if self.bad > 0 {
+            return Some(range.start.saturating_add(range.count.saturating_sub(1)));
+        }
+        self.coins.iter().map(|c| c.coin.counter).max()
+    }
+}
+
 /// The mint's word on a melt quote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeltWord {
@@ -273,6 +287,16 @@ pub enum Funding {
     Issued,
 }
 
+/// What differs between the store and the mint, as both were seen just now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Truth {
+    /// Coins that the store holds as free and the mint as spent.
+    pub spent: Vec<Y>,
+    /// Coins that the mint has signed and holds as free, that the store does not have, and that no
+    /// living saga is about to store.
+    pub found: Vec<SignedCoin>,
+}
+
 /// What was seen when a step was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -302,6 +326,10 @@ pub enum Seen {
     Minted(Result<Vec<SignedCoin>, Trouble>),
     /// Answers to an inquiry.
     Evidence(Evidence),
+    /// Answer to [`Step::Reconcile`].
+    Truth(Result<Truth, Trouble>),
+    /// No counters were given out, whatever they were for: the mint may have signed ahead of them.
+    NoCounters(Trouble),
 }
 
 /// The next thing to do. `fresh` = this very pass has just made the saga's last event, an intent,
@@ -315,9 +343,10 @@ pub fn next_step(saga: &Saga, fresh: bool) -> Step {
         };
     }
     match (saga.kind(), saga.state) {
-        (Kind::Melt | Kind::Receive, State::Adopted) => Step::Accept,
+        (Kind::Melt | Kind::Receive | Kind::Reconcile, State::Adopted) => Step::Accept,
         (Kind::Mint, State::Adopted) => Step::QuoteMint,
         (Kind::Receive, State::Requested) => prepare_receive(saga),
+        (Kind::Reconcile, State::Requested) => Step::Reconcile,
         (_, State::Requested) => Step::QuoteMelt,
         (Kind::Mint, State::Quoted) => Step::PrepareMint { attempt: 0 },
         (_, State::Quoted) => Step::Preflight,
@@ -389,7 +418,7 @@ fn prepare(saga: &Saga) -> Step {
 pub(super) fn prepare_receive(saga: &Saga) -> Step {
     let amount = match &saga.adoption.command {
         super::command::Command::Receive(r) => r.amount.saturating_sub(r.input_fee),
-        super::command::Command::Melt(_) | super::command::Command::Mint(_) => 0,
+        _ => 0,
     };
     Step::PrepareReceive {
         amount,

@@ -16,15 +16,18 @@ pub mod signals;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::api::Api;
+use crate::config::api::ApiArgs;
 use crate::driver::{Alerts, Driver};
 use crate::intake::Refused;
 use crate::pool::Pool;
-use crate::ports::{Bus, BusError, Clock, Mint, Outbox, Store, StoreError};
+use crate::ports::{Access, Bus, BusError, Clock, Mint, Notary, Outbox, Store, StoreError};
 use crate::queue::{Intake, Producers};
 use crate::readiness::{Part, Readiness};
 use crate::relay;
@@ -32,6 +35,13 @@ use crate::saga::code::Code;
 
 pub use roles::Role;
 use signals::Signals;
+
+/// How long a stop waits for the answers of the last passes to be published: a relay needs some
+/// tenths of a second, unless it is in trouble.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Between two looks at the outbox.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What a process is to do.
 #[derive(Clone, Debug)]
@@ -42,12 +52,17 @@ pub struct Settings {
     pub places: usize,
     /// Look, and move no money.
     pub observe_only: bool,
+    /// The options of the HTTP API.
+    pub api: ApiArgs,
     /// Who may send commands; needed by [`Role::Intake`].
     pub producers: Arc<Producers>,
     /// The unit of the wallets.
     pub unit: Arc<str>,
     /// The numbers of the relay.
     pub relay: relay::Tuning,
+    /// Who signs the checkpoints of all heads, and how often the relay makes one; `None` on a bus
+    /// that nobody else reads.
+    pub heads: Option<(Arc<dyn Notary>, Duration)>,
     /// How long a stop waits for what is under way.
     pub stop_timeout: Duration,
 }
@@ -122,7 +137,7 @@ impl Roles {
 ///
 /// # Errors
 /// [`Broken`]: of the role that ended first.
-pub async fn run<S: Store + Outbox, M: Mint, C: Clock, B: Bus>(
+pub async fn run<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus>(
     mut driver: Driver<S, M, C>,
     bus: B,
     settings: Settings,
@@ -166,7 +181,7 @@ pub async fn run<S: Store + Outbox, M: Mint, C: Clock, B: Bus>(
     }
 }
 
-impl<S: Store + Outbox, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
+impl<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
     /// The streams that these roles use are there and are what they must be.
     async fn prepare(&self) -> Result<(), Broken> {
         for role in &self.settings.roles {
@@ -182,7 +197,9 @@ impl<S: Store + Outbox, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
             let serve = self.clone();
             let (playing, stop) = match role {
                 Role::Relay => (&mut roles.last, roles.stop_last.clone()),
-                Role::Intake | Role::Recovery => (&mut roles.first, roles.stop_first.clone()),
+                Role::Api | Role::Intake | Role::Recovery => {
+                    (&mut roles.first, roles.stop_first.clone())
+                }
             };
             playing.spawn(async move {
                 let result = serve.play(role, stop).await;
@@ -195,10 +212,47 @@ impl<S: Store + Outbox, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
     /// Plays one role until it is stopped.
     async fn play(&self, role: Role, stop: CancellationToken) -> Result<(), Broken> {
         match role {
+            Role::Api => self.api(stop).await,
             Role::Intake => self.intake(stop).await,
             Role::Relay => self.relay(stop).await,
             Role::Recovery => self.recovery(stop).await,
         }
+    }
+
+    async fn api(&self, stop: CancellationToken) -> Result<(), Broken> {
+        let broken = |code: Code, why: String| Broken {
+            role: Some(Role::Api),
+            code,
+            why,
+        };
+        let options = self.settings.api.clone();
+        let address = options.listen;
+        let readiness = self.readiness.clone();
+        let missing = Arc::new(move || {
+            let conditions = readiness.conditions().into_iter();
+            let missing = conditions.filter(|condition| !condition.ready);
+            missing
+                .map(|c| format!("{}: {}", c.part.as_str(), c.why))
+                .collect()
+        });
+        let authenticated = options.public_url.is_some();
+        let unit = &self.settings.unit;
+        let api = Api::new(self.pool.clone(), options, unit, missing, stop);
+        let api = api.map_err(|invalid| broken(invalid.code, invalid.message))?;
+        let taken = |why: std::io::Error| {
+            let why = format!("{address} cannot be listened on: {why}");
+            broken(Code::ConfigInvalid, why)
+        };
+        let listener = TcpListener::bind(address).await.map_err(taken)?;
+        let address = listener.local_addr().unwrap_or(address);
+        if authenticated {
+            info!(%address, "the API listens");
+        } else {
+            warn!(%address, "the API listens to this machine, WITHOUT authentication");
+        }
+        self.readiness.well(Part::Api);
+        let served = api.serve(listener).await;
+        served.map_err(|why| broken(Code::ConfigInvalid, why.to_string()))
     }
 
     async fn intake(&self, stop: CancellationToken) -> Result<(), Broken> {
@@ -228,6 +282,14 @@ impl<S: Store + Outbox, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
         );
     }
 
+    /// Resolves when nothing waits to be published.
+    async fn published(&self) {
+        let outbox = &self.pool.driver.store;
+        while !matches!(outbox.outbox(None, 1).await, Ok(rows) if rows.is_empty()) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// The roles take nothing more on; what is under way may end until the deadline.
     async fn stop(&self, roles: &mut Roles) -> Stopped {
         let within = self.settings.stop_timeout;
@@ -238,6 +300,11 @@ impl<S: Store + Outbox, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
         let first = timeout_at(deadline, all(&mut roles.first)).await.is_ok();
         let left = deadline.saturating_duration_since(Instant::now());
         let idle = self.pool.close(left).await;
+        if !roles.last.is_empty() {
+            // Whatever is left is published by another process, or after the next start.
+            let until = deadline.min(Instant::now() + LAST_WORDS);
+            let _ = timeout_at(until, self.published()).await;
+        }
         roles.stop_last.cancel();
         let last = timeout_at(deadline, all(&mut roles.last)).await.is_ok();
         if first && idle && last {

@@ -86,7 +86,7 @@ pub fn of(command_id: &str, saga: &Saga) -> MeltReply {
         state: Some(saga.state.as_str().to_owned()),
         payment_hash: match &saga.adoption.command {
             Command::Melt(melt) => Some(melt.payment_hash.clone()),
-            Command::Mint(_) | Command::Receive(_) => None,
+            Command::Mint(_) | Command::Receive(_) | Command::Reconcile(_) => None,
         },
         amount: committed.map_or(0, |c| c.amount),
         fee_paid: saga.fee_paid,

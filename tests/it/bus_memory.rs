@@ -7,7 +7,7 @@ use meltd::ports::{Begin, Bus, BusError, Stream};
 
 use crate::bus_contract::{ACK_WAIT, Fixture, message};
 
-struct Memory(MemoryBus);
+pub(crate) struct Memory(MemoryBus);
 
 impl Fixture for Memory {
     type Bus = MemoryBus;

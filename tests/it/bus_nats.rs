@@ -1,6 +1,11 @@
 //! The NATS adapter: the contract suite on a real server, and what only a server can do to it.
 //! `MELTD_TEST_NATS_URL` names the shared server (`scripts/services env` prints it).
 
+mod config;
+mod roles;
+mod server;
+mod tls;
+
 use async_nats::jetstream;
 use meltd::bus::nats::{NatsBus, Settings};
 use meltd::ports::{Bus, Stream};

@@ -30,22 +30,18 @@ impl NatsServer {
 
     /// A running server with these lines in its configuration; `$STORE` is its folder for data.
     pub(crate) fn with(lines: &str) -> Self {
-        NatsServer::stopped(lines, &[]).up()
+        NatsServer::stopped(lines).up()
     }
 
-    /// The same with variables in its environment, not started.
-    pub(crate) fn stopped(lines: &str, environment: &[(&str, &str)]) -> Self {
+    /// The same, not started.
+    pub(crate) fn stopped(lines: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
-        let environment = environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
         let server = NatsServer {
             folder,
             port,
-            environment,
+            environment: Vec::new(),
             process: None,
         };
         server.configure(lines);
@@ -54,10 +50,15 @@ impl NatsServer {
 
     /// Writes the configuration that the next start reads.
     pub(crate) fn configure(&self, lines: &str) {
-        let store = self.folder().join("store");
+        let store = self.data();
         let lines = lines.replace("$STORE", &store.display().to_string());
         let listen = format!("listen: 127.0.0.1:{}\n", self.port);
         std::fs::write(self.config(), listen + &lines).unwrap();
+    }
+
+    /// A variable in the environment of the next start.
+    pub(crate) fn variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts it and waits until it can be used.
@@ -136,6 +137,11 @@ impl NatsServer {
     /// Its folder: configuration, log and data; a test may put certificates there.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Where its data is.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder().join("store")
     }
 
     fn config(&self) -> PathBuf {

@@ -154,7 +154,7 @@ fn observing_moves_nothing_and_records_what_it_sees() {
         for fresh in [false, true] {
             let mut given = melt(&[]).mode(Mode::ObserveOnly);
             (given.saga, given.fresh) = (in_state(state), fresh);
-            let looks = matches!(given.step().name(), "inquire" | "stop");
+            let looks = matches!(given.step().name(), "accept" | "inquire" | "stop");
             match given.held() {
                 None => assert!(looks, "{state:?}"),
                 Some(held) => {

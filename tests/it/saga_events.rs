@@ -276,7 +276,7 @@ pub(crate) fn receive_requested() -> Entry {
         wallet: WalletId::new("w1"),
         mint_url: "https://mint.test".to_owned(),
         unit: "sat".to_owned(),
-        request_hash: String::new(),
+        request_hash: meltd::saga::chain::Hash::of(b"token").to_hex(),
         ys: c.ys,
         amount: c.amount,
     })
@@ -413,6 +413,7 @@ pub(crate) fn line(event: &Event) -> String {
         | Event::OperatorResolved(_)
         | Event::MintQuoteCreated(_)
         | Event::ReceiveRequested(_)
+        | Event::ReconcileRequested(_)
         | Event::Restored(_) => name.to_owned(),
     }
 }

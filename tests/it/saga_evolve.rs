@@ -165,6 +165,7 @@ fn follows(event: &Event, kind: Kind) -> Vec<(State, State)> {
         Event::MintSent(_) => vec![(Kind::Mint, each(&[Quoted, Issuing], Issuing))],
         Event::Minted(_) => vec![(Kind::Mint, each(&[Issuing], Settled))],
         Event::Received(_) => vec![(Kind::Receive, each(&[Swapping], Settled))],
+        Event::ReconcileRequested(_) => vec![(Kind::Reconcile, each(&[Adopted], Requested))],
     };
     let ours = rows.into_iter().filter(|(of, _)| *of == kind);
     ours.flat_map(|(_, rows)| rows).collect()

@@ -87,7 +87,7 @@ fn every_event_has_a_golden_file_and_every_file_an_event() {
         .filter_map(|line| line.trim().split_once('('))
         .map(|(name, _)| name.to_owned())
         .collect();
-    assert_eq!(names.len(), 25);
+    assert_eq!(names.len(), 26);
     let files = std::fs::read_dir(folder()).unwrap().map(|file| {
         let name = file.unwrap().file_name().into_string().unwrap();
         name.trim_end_matches(".json").to_owned()

@@ -2,10 +2,11 @@
 //! transitions and for the golden files.
 
 use meltd::saga::code::{Code, Discrepancy};
+use meltd::saga::command::{Cause, Command, ReconcileCommand};
 use meltd::saga::event::{
     AtomicCommitted, AtomicResult, ChangeCollected, CriticalRaised, CriticalResolved, Entry, Event,
     Finding, MeltPaid, Minted, Operation, PreflightBlocked, PreflightPassed, Private,
-    ProofCorrected, Received, Refusal, Rejected, Resolution, Restored,
+    ProofCorrected, Received, ReconcileRequested, Refusal, Rejected, Resolution, Restored,
 };
 use meltd::saga::ids::{Coin, Signature, WalletId};
 use meltd::saga::proofs::ProofState;
@@ -142,6 +143,33 @@ fn restored() -> Entry {
     signed_event(event, &coins)
 }
 
+fn reconcile_requested() -> Entry {
+    Entry {
+        event: Event::ReconcileRequested(ReconcileRequested {
+            wallet: WalletId::new("w1"),
+            mint_url: "https://mint.example".to_owned(),
+            unit: "sat".to_owned(),
+            request_hash: "ab".repeat(32),
+            cause: Cause::Restore,
+            suspects: vec![y(70)],
+            ranges: vec![mint_sent(1).outputs.range()],
+        }),
+        private: Private {
+            npub: Some(NPUB.to_owned()),
+            ..Private::default()
+        },
+    }
+}
+
+fn reconcile(entries: &[Entry]) -> Saga {
+    let command = Command::Reconcile(ReconcileCommand {
+        cause: Cause::Restore,
+        suspects: vec![y(70)],
+        ranges: vec![mint_sent(1).outputs.range()],
+    });
+    given(command, entries).saga
+}
+
 fn minted() -> Entry {
     let coins: Vec<Coin> = outcome(&mint_sent(1).outputs)
         .into_iter()
@@ -249,6 +277,7 @@ pub(crate) fn samples() -> Vec<(Saga, Entry)> {
         (mint(&log_issuing(1)).saga, minted()),
         (receive(&[]).saga, receive_requested()),
         (receive(&log_receiving(1)).saga, received()),
+        (reconcile(&[]), reconcile_requested()),
         (log(&[]), restored()),
         (sent, corrected()),
     ]

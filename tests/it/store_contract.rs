@@ -4,6 +4,7 @@
 
 use meltd::ports::Store;
 
+pub(crate) mod access;
 pub(crate) mod adopt;
 pub(crate) mod append;
 pub(crate) mod build;
@@ -47,6 +48,7 @@ macro_rules! store_contract {
             known_is_what_adoption_would_answer,
             released_claims_are_free,
             kept_claims_are_permanent,
+            a_reconciliation_claims_its_wallet,
             concurrent_adopts_of_one_command_make_one_head,
             concurrent_adopts_of_one_invoice_make_one_head,
         );
@@ -121,10 +123,19 @@ macro_rules! store_contract {
         store_contract!(@group $fixture, query:
             counters_are_ranges_without_gaps_of_their_own,
             counters_do_not_overflow,
+            counters_are_raised_and_never_lowered,
+            a_stamp_is_written_once,
+            a_new_store_is_healthy,
             heads_are_filtered_and_paged,
             proofs_are_filtered_by_state,
             unknown_sagas_are_none,
+            heads_are_listed_from_the_newest_and_by_their_change,
             the_dump_holds_everything,
+        );
+        store_contract!(@group $fixture, access:
+            a_token_is_found_by_its_hash,
+            a_token_is_revoked_once,
+            an_id_is_used_once,
         );
     };
     (@group $fixture:ty, $group:ident: $($case:ident,)*) => {

@@ -3,6 +3,7 @@
 
 mod crash;
 mod faults;
+mod publishing;
 mod server;
 
 use meltd::store::mongo::MongoStore;

@@ -7,8 +7,15 @@ use meltd::store::sqlite::SqliteStore;
 
 use crate::store_contract::Fixture;
 
-struct File {
+/// A file in a folder of its own.
+pub(crate) struct File {
     dir: tempfile::TempDir,
+}
+
+impl File {
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("meltd.db")
+    }
 }
 
 impl Fixture for File {
@@ -21,7 +28,7 @@ impl Fixture for File {
     }
 
     async fn open(&self) -> SqliteStore {
-        SqliteStore::open(self.dir.path().join("meltd.db")).unwrap()
+        SqliteStore::open(self.path()).unwrap()
     }
 }
 

@@ -58,8 +58,20 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/breaker.rs", LOOP, LOOP_CRATES),
     ("src/pool.rs", LOOP, LOOP_CRATES),
     ("src/audit.rs", LOOP, LOOP_CRATES),
+    ("src/reconcile/", LOOP, LOOP_CRATES),
+    ("src/restore.rs", LOOP, LOOP_CRATES),
+    ("src/doctor.rs", LOOP, LOOP_CRATES),
+    ("src/stream/", LOOP, STREAM_CRATES),
+    (
+        "src/schemas.rs",
+        &["saga", "stream", "wire"],
+        &["schemars", "serde", "serde_json"],
+    ),
     ("src/failpoint.rs", &[], &[]),
     ("src/npub.rs", &[], &["bech32"]),
+    ("src/balance.rs", LOOP, LOOP_CRATES),
+    ("src/config/", &["*"], &["*"]),
+    ("src/api/", API, &["*"]),
     ("src/clock.rs", &["ports"], &["chrono"]),
     (
         "src/store/mongo",
@@ -72,6 +84,16 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["rusqlite", "tokio", "hex", STORE],
     ),
     ("src/store/", &["saga", "ports", "store"], &[]),
+    (
+        "src/mint/",
+        &["saga", "ports", "mint", "metrics"],
+        &["cdk", "*"],
+    ),
+    (
+        "src/metrics/",
+        &["saga", "ports", "driver", "metrics"],
+        &["prometheus_client", "chrono"],
+    ),
     (
         "src/bus/nats",
         &["saga", "ports", "bus"],
@@ -90,11 +112,14 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
         &["saga", "ports", "bus", "clock"],
         &["tokio", "chrono", "tracing"],
     ),
-    ("src/mint/", &["saga", "ports", "mint"], &["cdk", "*"]),
     ("src/config/", &["*"], &["*"]),
     ("src/cli", &["*"], &["*"]),
     ("src/main.rs", &["*"], &["*"]),
     ("src/lib.rs", &["*"], &["*"]),
+];
+/// Of the HTTP face: the loops, and never an adapter.
+const API: &[&str] = &[
+    "api", "saga", "ports", "driver", "intake", "recovery", "pool", "balance", "npub", "config",
 ];
 const LOOP: &[&str] = &[
     "saga",
@@ -106,24 +131,33 @@ const LOOP: &[&str] = &[
     "recovery",
     "breaker",
     "audit",
+    "reconcile",
+    "stream",
     "pool",
     "queue",
     "readiness",
     "failpoint",
+    "metrics",
     "npub",
 ];
 /// What runs the loops in one process.
 const SERVE: &[&str] = &[
+    "api",
+    "config",
     "saga",
     "ports",
     "wire",
     "driver",
+    "intake",
     "pool",
     "queue",
     "relay",
     "readiness",
+    "reconcile",
     "recovery",
     "serve",
+    "stream",
+    "intake",
 ];
 const LOOP_CRATES: &[&str] = &[
     "tokio",
@@ -135,6 +169,16 @@ const LOOP_CRATES: &[&str] = &[
     "serde",
     "serde_json",
     "uuid",
+];
+/// What the stream's readers may use: their format is a published one, with a schema.
+const STREAM_CRATES: &[&str] = &[
+    "tokio",
+    "tracing",
+    "chrono",
+    "thiserror",
+    "serde",
+    "serde_json",
+    "schemars",
 ];
 /// Crates that both stores may use beside their driver.
 const STORE: &str = "getrandom,serde,serde_json,chrono,tracing,uuid,thiserror";

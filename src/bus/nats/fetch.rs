@@ -57,7 +57,7 @@ impl Link {
         within: Duration,
     ) -> Result<Pulled, BusError> {
         self.standing()?;
-        let denials = self.denials();
+        let news = self.news();
         let pulled = async {
             let inbox = self.client.new_inbox();
             let lost = |why: String| BusError::Away(why);
@@ -76,7 +76,7 @@ impl Link {
         tokio::select! {
             biased;
             pulled = pulled => pulled,
-            denial = denials.of(subject) => Err(super::link::denied(&denial)),
+            bad = news.about(subject) => Err(bad),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One request and its answer, within a deadline; every call to the server goes through here.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -9,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::settings::Settings;
-use super::watch::{Denials, Watch};
+use super::watch::{BadNews, Watch};
 use super::{connect, wire};
 use crate::ports::{BusError, Stream};
 
@@ -20,6 +22,8 @@ pub(super) struct Link {
     pub(super) timeout: Duration,
     watch: Watch,
     prefix: Option<String>,
+    /// Streams that were there at some time of this connection.
+    seen: Mutex<BTreeSet<Stream>>,
 }
 
 /// What JetStream answers when it did not do what was asked.
@@ -52,11 +56,23 @@ impl Link {
             timeout: settings.timeout,
             watch,
             prefix: settings.prefix.clone(),
+            seen: Mutex::default(),
         })
     }
 
     pub(super) fn connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    pub(super) fn has_seen(&self, stream: Stream) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.contains(&stream)
+    }
+
+    /// The stream is there.
+    pub(super) fn saw(&self, stream: Stream) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(stream);
     }
 
     /// The stream's name on this server.
@@ -98,7 +114,7 @@ impl Link {
         payload: String,
     ) -> Result<Option<Message>, BusError> {
         self.standing()?;
-        let denials = self.watch.denials();
+        let news = self.watch.news();
         let mut request = Request::new().payload(payload.into());
         if let Some(headers) = headers {
             request = request.headers(headers);
@@ -107,7 +123,7 @@ impl Link {
         let answer = tokio::select! {
             biased;
             answer = tokio::time::timeout(self.timeout, asked) => answer,
-            denial = denials.of(subject) => return Err(denied(&denial)),
+            bad = news.about(subject) => return Err(bad),
         };
         let Ok(answer) = answer else {
             return Err(self.no_answer());
@@ -125,9 +141,9 @@ impl Link {
         }
     }
 
-    /// What is denied from now on.
-    pub(super) fn denials(&self) -> Denials {
-        self.watch.denials()
+    /// What may end a call that begins now.
+    pub(super) fn news(&self) -> BadNews {
+        self.watch.news()
     }
 
     fn no_answer(&self) -> BusError {
@@ -135,19 +151,17 @@ impl Link {
         BusError::Away(format!("the server did not answer in {seconds} s"))
     }
 
-    /// Waits until something that was sent has left, or is denied.
-    pub(super) async fn flushed(&self, subject: &str) -> Result<(), BusError> {
-        let denials = self.watch.denials();
-        let flushed = tokio::time::timeout(self.timeout, self.client.flush());
-        tokio::select! {
-            biased;
-            flushed = flushed => match flushed {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(error)) => Err(BusError::Away(error.to_string())),
-                Err(_) => Err(self.no_answer()),
-            },
-            denial = denials.of(subject) => Err(denied(&denial)),
-        }
+    /// Hands over a message that nobody answers.
+    pub(super) async fn tell(&self, subject: &str, body: String) -> Result<(), BusError> {
+        self.standing()?;
+        let told = async {
+            let told = self.client.publish(subject.to_owned(), body.into()).await;
+            told.map_err(|why| BusError::Away(why.to_string()))?;
+            let flushed = self.client.flush().await;
+            flushed.map_err(|why| BusError::Away(why.to_string()))
+        };
+        let told = tokio::time::timeout(self.timeout, told).await;
+        told.unwrap_or_else(|_| Err(self.no_answer()))
     }
 
     /// A call of the JetStream API: what was asked for, or JetStream's own error.
@@ -179,13 +193,6 @@ impl Link {
         let text = "JetStream is not enabled on this server: start it with --jetstream";
         BusError::Unusable(text.to_owned())
     }
-}
-
-/// The server's word that this user may not.
-pub(super) fn denied(denial: &str) -> BusError {
-    BusError::Unusable(format!(
-        "the server says: {denial}. Give this user the permissions of its role"
-    ))
 }
 
 impl ApiError {

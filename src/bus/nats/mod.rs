@@ -134,11 +134,7 @@ impl Bus for NatsBus {
     }
 
     async fn alert(&self, body: String) -> Result<(), BusError> {
-        self.link.standing()?;
-        let subject = self.link.outward(ALERTS);
-        let sent = self.link.client.publish(subject.clone(), body.into()).await;
-        sent.map_err(|error| BusError::Away(error.to_string()))?;
-        self.link.flushed(&subject).await
+        self.link.tell(&self.link.outward(ALERTS), body).await
     }
 
     async fn pull(&self, max: usize, wait: Duration) -> Result<Vec<Delivery<Receipt>>, BusError> {

@@ -1,5 +1,7 @@
 //! Streams and the consumer: made where they are missing, read back, and compared.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -11,8 +13,10 @@ use crate::ports::{BusError, Stream};
 /// There is one of this name, made by somebody else in this moment with another configuration.
 const IN_USE: [u32; 3] = [10058, 10013, 10148];
 
-/// The server has no room, or no leader, at the moment.
-const NOT_NOW: [u32; 4] = [10008, 10023, 10047, 10074];
+/// A stream that was there a moment ago is given this long before it is made again. NATS 2.9 says
+/// "not found" before it has removed the old one's files, and then removes the new one's as well:
+/// in 50 of 60 tries messages were acknowledged and not there (none of 60 after 50 ms).
+const SETTLE: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
 struct Info {
@@ -31,7 +35,11 @@ impl Link {
         let wanted = config::stream(stream, &name, &subjects, settings);
         let info = format!("STREAM.INFO.{name}");
         let create = format!("STREAM.CREATE.{name}");
+        if self.has_seen(stream) && self.info(&info).await?.is_err() {
+            tokio::time::sleep(SETTLE).await;
+        }
         let found = self.found(&name, &info, &create, &wanted).await?;
+        self.saw(stream);
         judge(&name, config::stream_differences(stream, &found, &wanted))?;
         if stream != Stream::Commands {
             return Ok(());
@@ -60,18 +68,13 @@ impl Link {
         match created.map_err(|error| may_not_create(name, error))? {
             Ok(_) => {}
             Err(error) if IN_USE.contains(&error.err_code) => {}
-            Err(error) if NOT_NOW.contains(&error.err_code) => {
-                return Err(BusError::Away(error.description));
-            }
             Err(error) => {
-                let ApiError {
-                    description,
-                    err_code,
-                    ..
-                } = error;
-                return Err(BusError::Unusable(format!(
-                    "{name} cannot be created: {description} ({err_code})"
-                )));
+                let text = format!("{name} cannot be created: {}", error.description);
+                return Err(ApiError {
+                    description: text,
+                    ..error
+                }
+                .refusal());
             }
         }
         // Read back rather than believed: an old server ignores what it does not know.

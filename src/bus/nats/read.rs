@@ -52,6 +52,7 @@ impl Link {
         let operation = format!("STREAM.INFO.{}", self.name(stream));
         match self.call::<Info>(&operation, &Value::Null).await? {
             Ok(Info { created, state }) => {
+                self.saw(stream);
                 let empty = state.messages == 0;
                 let first = match empty {
                     true => state.last_seq.saturating_add(1),

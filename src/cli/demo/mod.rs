@@ -11,12 +11,12 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::audit::conservation;
-use super::balance::Value;
 use super::exit::{Exit, Failure, inside};
 use super::output::{Answer, table};
 use super::show::{ShowAnswer, show};
 use super::timeline;
 use crate::audit::{Audit, verify};
+use crate::balance::Value;
 use crate::ports::{Clock, Mint, Store};
 use crate::saga::code::Code;
 pub use stage::Stage;

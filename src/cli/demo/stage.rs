@@ -8,8 +8,8 @@ use cdk::Bolt11Invoice;
 use serde::Serialize;
 
 use crate::audit::Audit;
+use crate::balance::{Value, value};
 use crate::cli::Act;
-use crate::cli::balance::{Value, value};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::follow::stored;
 use crate::cli::output::print;

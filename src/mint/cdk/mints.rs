@@ -14,6 +14,7 @@ use super::melts::moment;
 use super::outputs;
 use super::requests::{Request, quote_id};
 use super::signatures;
+use crate::ports::About;
 use crate::saga::event::Refusal;
 use crate::saga::ids::{Amount, Outputs, SagaId, SignedCoin};
 use crate::saga::step::{MintQuote, QuoteState, Trouble};
@@ -22,6 +23,9 @@ use crate::saga::step::{MintQuote, QuoteState, Trouble};
 const BAD_QUOTE_SIGNATURE: u32 = 20_008;
 /// A mint is updated rarely, and is asked again after this long.
 const FEATURES_TTL: Duration = Duration::from_secs(3600);
+
+/// The NUTs that meltd asks mints for, beside those that every mint has.
+const ASKED_FOR: [u32; 6] = [4, 5, 7, 8, 9, 20];
 
 /// What a mint says that it supports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,6 +117,26 @@ impl Request<'_> {
         signatures::all_signed(&outputs, &answer.signatures, &keyring)
     }
 
+    pub(super) async fn about(&self) -> Result<About, Trouble> {
+        let info: Value = self.info().await?;
+        let version = info.get("version").and_then(Value::as_str);
+        let nuts = ASKED_FOR.into_iter().filter(|nut| {
+            let says = |field| info.pointer(&format!("/nuts/{nut}/{field}"));
+            let is_on = says("supported").and_then(Value::as_bool);
+            // NUT-04 and NUT-05 have no "supported", but may be disabled.
+            is_on.unwrap_or(says("disabled").and_then(Value::as_bool) == Some(false))
+        });
+        Ok(About {
+            version: errors::clean(version.unwrap_or_default()),
+            nuts: nuts.collect(),
+        })
+    }
+
+    async fn info(&self) -> Result<Value, Trouble> {
+        let path = ["v1", "info"];
+        self.site.wire.get(&path, self.timeouts().ask).await
+    }
+
     pub(super) async fn features(&self) -> Result<Features, Trouble> {
         let cache = &self.site.features.0;
         let known = *cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,8 +144,7 @@ impl Request<'_> {
             Some((at, features)) if at.elapsed() < FEATURES_TTL => return Ok(features),
             _ => {}
         }
-        let path = ["v1", "info"];
-        let info: Value = self.site.wire.get(&path, self.timeouts().ask).await?;
+        let info = self.info().await?;
         let supports = |nut: &str| {
             let says = info.pointer(&format!("/nuts/{nut}/supported"));
             says.and_then(Value::as_bool).unwrap_or(false)

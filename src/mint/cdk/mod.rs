@@ -36,7 +36,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::mint::keychain::Keychain;
-use crate::ports::{Invoice, Keyset, Mint, OpenedToken, SwapInputs, Wallet};
+use crate::ports::{About, Invoice, Keyset, Mint, OpenedToken, SwapInputs, Wallet};
 use crate::saga::code::Code;
 use crate::saga::ids::{Amount, Coin, Outputs, Range, SagaId, Signature, SignedCoin, Y};
 use crate::saga::step::{Change, MeltQuote, MeltWord, MintQuote, MintState, QuoteState, Trouble};
@@ -72,8 +72,8 @@ pub struct CdkMint {
     keychain: Keychain,
     timeouts: Timeouts,
     sites: HashMap<String, Site>,
-    /// The first URL that was configured, in canonical form.
-    first: Option<String>,
+    /// The URLs in canonical form, as they were configured.
+    order: Vec<String>,
 }
 
 impl fmt::Debug for CdkMint {
@@ -90,17 +90,19 @@ impl CdkMint {
     /// An adapter for these mints and no others. Nothing is sent yet.
     pub fn new(keychain: Keychain, urls: &[String], timeouts: Timeouts) -> Result<Self, UrlError> {
         let mut sites = HashMap::new();
-        let mut first = None;
+        let mut order = Vec::new();
         for text in urls {
             let url = site::canonical(text).ok_or_else(|| UrlError::of(text))?;
-            first.get_or_insert_with(|| url.to_string());
+            if !order.contains(&url.to_string()) {
+                order.push(url.to_string());
+            }
             sites.insert(url.to_string(), Site::new(url));
         }
         Ok(Self {
             keychain,
             timeouts,
             sites,
-            first,
+            order,
         })
     }
 
@@ -113,10 +115,14 @@ impl CdkMint {
 impl Mint for CdkMint {
     fn canonical(&self, mint_url: Option<&str>) -> Option<String> {
         let Some(text) = mint_url else {
-            return self.first.clone();
+            return self.order.first().cloned();
         };
         let url = site::canonical(text)?.to_string();
         self.sites.contains_key(&url).then_some(url)
+    }
+
+    fn urls(&self) -> Vec<String> {
+        self.order.clone()
     }
 
     fn read_invoice(&self, invoice: &str) -> Result<Invoice, String> {
@@ -131,6 +137,16 @@ impl Mint for CdkMint {
         self.features(wallet)
             .await
             .map_or(true, |features| features.change)
+    }
+
+    async fn restores(&self, wallet: &Wallet) -> bool {
+        self.features(wallet)
+            .await
+            .map_or(true, |features| features.restore)
+    }
+
+    async fn about(&self, wallet: &Wallet) -> Result<About, Trouble> {
+        Request::new(self, wallet)?.about().await
     }
 
     fn forget_keysets(&self, wallet: &Wallet) {

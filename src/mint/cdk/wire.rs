@@ -8,7 +8,7 @@
 //! while it is under way.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::cdk::http_client::{HttpClient, RequestBuilder};
 use ::cdk::mint_url::MintUrl;
@@ -16,11 +16,27 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::errors;
+use crate::metrics::{Call, Failure, metrics};
 use crate::saga::code::Code;
 use crate::saga::step::Trouble;
 
 /// This many clients without a request are kept for their open connections.
 const IDLE_MAX: usize = 16;
+
+/// The words of the protocol's paths.
+const WORDS: [&str; 11] = [
+    "v1",
+    "info",
+    "keys",
+    "keysets",
+    "mint",
+    "melt",
+    "quote",
+    "bolt11",
+    "swap",
+    "checkstate",
+    "restore",
+];
 
 /// The way to one mint.
 #[derive(Debug)]
@@ -43,7 +59,10 @@ impl Wire {
         A: DeserializeOwned,
     {
         let url = self.url(path)?;
-        self.send(limit, |client| client.get(&url)).await
+        let began = Instant::now();
+        let answer = self.send(limit, |client| client.get(&url)).await;
+        self.count("GET", path, began, &answer);
+        answer
     }
 
     /// One `POST` of a JSON body, with its answer read as JSON.
@@ -58,8 +77,33 @@ impl Wire {
         A: DeserializeOwned,
     {
         let url = self.url(path)?;
-        self.send(limit, |client| client.post(&url).json(body))
-            .await
+        let began = Instant::now();
+        let answer = self
+            .send(limit, |client| client.post(&url).json(body))
+            .await;
+        self.count("POST", path, began, &answer);
+        answer
+    }
+
+    /// How long it took and how it went, by mint and call. Ids are no part of a label: the path is
+    /// cut before the first segment that is not a word of the protocol.
+    fn count<A>(&self, method: &str, path: &[&str], began: Instant, answer: &Result<A, Trouble>) {
+        let words = path.iter().take_while(|word| WORDS.contains(word));
+        let mint = self.base.to_string();
+        let call = words.fold(method.to_owned(), |call, word| format!("{call} {word}"));
+        let code = match answer {
+            Ok(_) => None,
+            Err(Trouble::Refused(_)) => Some(Code::MintRefused),
+            Err(Trouble::Unknown { code, .. }) => Some(*code),
+        };
+        if let Some(code) = code {
+            let (mint, call) = (mint.clone(), call.clone());
+            let code = code.as_str();
+            let label = Failure { mint, call, code };
+            metrics().call_errors.get_or_create(&label).inc();
+        }
+        let times = metrics().calls.get_or_create(&Call { mint, call });
+        times.observe(began.elapsed().as_secs_f64());
     }
 
     fn url(&self, path: &[&str]) -> Result<String, Trouble> {

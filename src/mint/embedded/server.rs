@@ -1,9 +1,11 @@
 //! The mint itself: cdk's, on a runtime of its own, behind HTTP on 127.0.0.1.
 
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cdk::Amount;
 use cdk::mint::Mint;
 use cdk::mint::MintBuilder;
 use cdk::mint::MintMeltLimits;
@@ -130,6 +132,17 @@ impl EmbeddedMint {
         let keyset = rotated.await??;
         debug_assert_eq!(keyset.id.get_version(), KeySetVersion::Version01);
         Ok(keyset.id)
+    }
+
+    /// What the mint has signed and not taken back, in sat: what its clients must have, together.
+    pub async fn outstanding_sat(&self) -> Result<u64, Error> {
+        let mint = Arc::clone(&self.mint);
+        let both = self
+            .threads
+            .run(async move { Ok((mint.total_issued().await?, mint.total_redeemed().await?)) });
+        let (issued, redeemed) = both.await?.map_err(Error::Mint)?;
+        let sum = |of: HashMap<Id, Amount>| of.values().map(|a| a.to_u64()).sum::<u64>();
+        Ok(sum(issued).saturating_sub(sum(redeemed)))
     }
 
     /// Ends the mint the way the end of its process would: whatever it is doing breaks off where it

@@ -47,6 +47,30 @@ fn the_quote_key_never_changes() {
 }
 
 #[test]
+fn the_heads_key_never_changes() {
+    use crate::ports::Notary;
+    let key = counting().heads_key().unwrap();
+    assert_eq!(
+        key.key(),
+        "0073582844c791b1ce6779c6d77dbe6136fa83973dda013144df10a4968b8a5e"
+    );
+}
+
+#[test]
+fn a_signature_is_for_one_text_and_one_key() {
+    use crate::ports::Notary;
+    let key = counting().heads_key().unwrap();
+    let signature = key.sign("a").unwrap();
+    assert!(check_heads_signature(&key.key(), "a", &signature));
+    assert!(!check_heads_signature(&key.key(), "b", &signature));
+    let other = Keychain::from_seed([1; 64]).heads_key().unwrap();
+    assert!(!check_heads_signature(&other.key(), "a", &signature));
+    assert!(!check_heads_signature("nonsense", "a", &signature));
+    assert!(!check_heads_signature(&key.key(), "a", "nonsense"));
+    assert_eq!(format!("{key:?}"), format!("HeadsKey({})", key.key()));
+}
+
+#[test]
 fn moving_a_border_between_fields_changes_the_seed() {
     let chain = counting();
     let seed = |npub, url, unit| *chain.wallet_seed(npub, url, unit);

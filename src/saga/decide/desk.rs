@@ -174,6 +174,7 @@ fn give_up(
                 false => Ok(Vec::new()),
             }
         }
+        (Kind::Reconcile, _) => Ok(Vec::new()),
         (Kind::Melt | Kind::Receive, _) if is_signed => {
             Err(refuse("the mint has signed our swap: recovery finishes it"))
         }

@@ -58,7 +58,9 @@ pub(super) fn accept(saga: &Saga) -> Decision {
             };
             Decision::events([Entry { event, private }])
         }
-        Command::Mint(_) => Decision::later("a mint saga begins with its quote"),
+        Command::Mint(_) | Command::Reconcile(_) => {
+            Decision::later("this saga begins with another event")
+        }
     }
 }
 

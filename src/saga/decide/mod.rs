@@ -7,12 +7,13 @@ mod fund;
 mod melt;
 mod mode;
 mod preflight;
+mod reconcile;
 mod swap;
 
 use chrono::{DateTime, Utc};
 
 use super::code::Code;
-use super::command::Command;
+use super::command::{Command, Kind};
 use super::event::{CriticalRaised, Entry, Event, Parked, Refusal};
 use super::state::{Saga, State};
 use super::step::{Evidence, Inquiry, MintState, Seen, Step, Trouble};
@@ -173,6 +174,7 @@ pub fn decide(saga: &Saga, step: &Step, seen: Seen, ctx: &Ctx) -> Decision {
 
 fn table(saga: &Saga, step: &Step, seen: Seen, ctx: &Ctx) -> Decision {
     match (step, seen) {
+        (Step::Accept, Seen::Done) if saga.kind() == Kind::Reconcile => reconcile::accept(saga),
         (Step::Accept, Seen::Done) => melt::accept(saga),
         (Step::ReleaseRest, Seen::Done) => melt::release_rest(saga, ctx),
         (_, Seen::MeltQuote(answer)) => melt::quoted(saga, answer, ctx),
@@ -186,6 +188,8 @@ fn table(saga: &Saga, step: &Step, seen: Seen, ctx: &Ctx) -> Decision {
         (_, Seen::MintQuote(answer)) => fund::quoted(saga, answer, ctx),
         (_, Seen::MintPrepared(answer)) => fund::mint_prepared(saga, answer, ctx),
         (_, Seen::Minted(answer)) => fund::minted(saga, answer),
+        (_, Seen::Truth(answer)) => reconcile::told(saga, answer),
+        (_, Seen::NoCounters(trouble)) => reconcile::no_counters(saga, &trouble, ctx),
         (Step::Inquire(inquiry), Seen::Evidence(evidence)) => {
             told(saga, inquiry, whole(inquiry, evidence), ctx)
         }
@@ -270,6 +274,7 @@ pub(super) fn is_over(saga: &Saga, now: DateTime<Utc>) -> bool {
         Command::Melt(c) => now >= c.deadline.min(c.invoice_expires_at),
         Command::Mint(c) => now >= c.deadline,
         Command::Receive(c) => now >= c.deadline,
+        Command::Reconcile(_) => false,
     }
 }
 

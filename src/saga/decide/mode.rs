@@ -21,7 +21,9 @@ pub enum Mode {
 /// What becomes of a step that the mode does not allow; `None` = it is done as usual.
 pub fn hold(saga: &Saga, step: &Step, ctx: &Ctx) -> Option<Decision> {
     match (ctx.mode, step) {
-        (Mode::Normal, _) | (_, Step::Stop | Step::Inquire(_)) => None,
+        (Mode::Normal, _) | (_, Step::Accept | Step::Reconcile | Step::Stop | Step::Inquire(_)) => {
+            None
+        }
         (Mode::ObserveOnly, _) => Some(Decision::later(observing())),
         // What was reserved and not sent goes back in time all the same.
         (Mode::Paused, Step::PrepareMelt { .. } | Step::PrepareSwap { .. }) => {
@@ -36,8 +38,7 @@ pub fn hold(saga: &Saga, step: &Step, ctx: &Ctx) -> Option<Decision> {
         }
         (
             Mode::Paused,
-            Step::Accept
-            | Step::PrepareReceive { .. }
+            Step::PrepareReceive { .. }
             | Step::PrepareFence { .. }
             | Step::PrepareMint { .. }
             | Step::PostSwap(_)

@@ -55,7 +55,7 @@ pub fn judge(
 pub fn policy(saga: &Saga) -> Policy {
     match &saga.adoption.command {
         Command::Melt(melt) => melt.policy,
-        Command::Mint(_) | Command::Receive(_) => Policy::Block,
+        Command::Mint(_) | Command::Receive(_) | Command::Reconcile(_) => Policy::Block,
     }
 }
 

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::saga::ids::{Amount, Coin, Outputs, WalletId, Y};
 
-/// A mint quote was made: pay its invoice to fund the wallet (NUT-04).
+/// A mint quote was made: pay its invoice to fund the wallet (NUT-04). First event of every mint
+/// saga. Quote id and invoice are in the private half. Read by audit and by recovery from the
+/// stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MintQuoteCreated {
     /// Opaque wallet id.
@@ -15,15 +17,16 @@ pub struct MintQuoteCreated {
     pub mint_url: String,
     /// The wallet's unit.
     pub unit: String,
-    /// How much.
+    /// How much, in the wallet's unit.
     pub amount: Amount,
-    /// When the invoice expires, UTC; `None` = never.
+    /// When the invoice expires, UTC; null = never.
     pub expires_at: Option<DateTime<Utc>>,
     /// True when the quote is locked to a key of ours (NUT-20).
     pub locked: bool,
 }
 
-/// The intent of minting.
+/// The intent of minting: posted only after this event is durable. Read by recovery: the counters
+/// that may have been signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MintSent {
     /// The outputs asked for.
@@ -32,14 +35,16 @@ pub struct MintSent {
     pub attempt: u32,
 }
 
-/// The mint signed: the wallet is funded; terminal.
+/// The mint signed: the wallet is funded; terminal. Proof rows: coins are born unspent. Read by
+/// audit: value that came in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Minted {
     /// New coins; unspent.
     pub coins: Vec<Coin>,
 }
 
-/// A foreign token was adopted; its proofs are sealed in the head.
+/// A foreign token was adopted; its proofs are sealed in the head. First event of every receive
+/// saga. Read by audit and by recovery from the stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiveRequested {
     /// Opaque wallet id.
@@ -48,19 +53,21 @@ pub struct ReceiveRequested {
     pub mint_url: String,
     /// The wallet's unit.
     pub unit: String,
-    /// SHA-256 of the command's parameters, hex.
+    /// SHA-256 of the command's parameters, hex: a repeat with the same id must have the same.
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub request_hash: String,
     /// The token's Ys.
     pub ys: Vec<Y>,
-    /// Their sum.
+    /// Their sum before fees, in the wallet's unit.
     pub amount: Amount,
 }
 
-/// The token became coins of ours; terminal.
+/// The token became coins of ours; terminal. Proof rows: coins are born unspent. Read by audit:
+/// value that came in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Received {
     /// New coins; unspent.
     pub coins: Vec<Coin>,
-    /// The input fee paid.
+    /// The input fee paid, in the wallet's unit.
     pub fee: Amount,
 }

@@ -5,6 +5,7 @@
 mod desk;
 mod fund;
 mod melt;
+mod reconcile;
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -24,6 +25,7 @@ pub use melt::{
     Plan, PreflightBlocked, PreflightPassed, ProofsReleased, ProofsSent, Purpose, QuoteCreated,
     Refusal, Rejected, Released, SwapDone, SwapPrepared, Way,
 };
+pub use reconcile::ReconcileRequested;
 
 /// One fact of a saga's life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +54,7 @@ pub enum Event {
     MintSent(MintSent),
     Minted(Minted),
     ReceiveRequested(ReceiveRequested),
+    ReconcileRequested(ReconcileRequested),
     Received(Received),
     Restored(Restored),
     ProofCorrected(ProofCorrected),
@@ -84,6 +87,7 @@ impl Event {
             Event::Minted(_) => "Minted",
             Event::ReceiveRequested(_) => "ReceiveRequested",
             Event::Received(_) => "Received",
+            Event::ReconcileRequested(_) => "ReconcileRequested",
             Event::Restored(_) => "Restored",
             Event::ProofCorrected(_) => "ProofCorrected",
         }
@@ -124,6 +128,7 @@ impl Event {
             | Event::MintSent(_)
             | Event::Minted(_)
             | Event::ReceiveRequested(_)
+            | Event::ReconcileRequested(_)
             | Event::Received(_) => Compliance::Standard,
         }
     }
@@ -173,7 +178,8 @@ impl From<Event> for Entry {
 pub struct Envelope {
     /// Version of this event's data, from 1.
     pub v: u32,
-    /// The saga.
+    /// The saga: a UUIDv7, whose first 48 bits are the time of adoption.
+    #[schemars(regex(pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
     pub saga: String,
     /// The saga's kind.
     pub kind: Kind,
@@ -183,7 +189,9 @@ pub struct Envelope {
     pub at: DateTime<Utc>,
     /// The seeds' audit level.
     pub compliance: Compliance,
-    /// Salted SHA-256 of the private half, hex; absent when there is none.
+    /// Salted SHA-256 of the private half, hex; absent when there is none. The half itself is never
+    /// published.
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_hash: Option<String>,
     /// Type and data.

@@ -5,10 +5,10 @@ use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 
-use super::schema::{PROOFS, SAGAS, WALLETS};
+use super::schema::{PROOFS, SAGAS, TOKENS, USED_IDS, WALLETS};
 
 /// Every index beside `_id`, by collection.
-pub(super) fn indexes() -> [(&'static str, Vec<IndexModel>); 3] {
+pub(super) fn indexes() -> [(&'static str, Vec<IndexModel>); 5] {
     let command = doc! { "producer": 1, "command_id": 1 };
     let hash = doc! { "claim_payment_hash": 1 };
     let intent = doc! { "producer": 1, "claim_intent_key": 1 };
@@ -19,14 +19,31 @@ pub(super) fn indexes() -> [(&'static str, Vec<IndexModel>); 3] {
         unique("sagas_intent_key", intent, Some("claim_intent_key")),
         plain("sagas_due", doc! { "status": 1, "next_attempt_at": 1 }),
         plain("sagas_wallet", doc! { "wallet": 1, "_id": 1 }),
+        plain("sagas_changed", doc! { "updated_at": 1 }),
     ];
     let proofs = vec![plain("proofs_wallet", doc! { "wallet": 1, "state": 1 })];
     let wallets = vec![unique("wallets_owner", owner, None)];
-    [(SAGAS, sagas), (PROOFS, proofs), (WALLETS, wallets)]
+    let tokens = vec![unique("api_tokens_hash", doc! { "hash": 1 }, None)];
+    let used = vec![until("used_ids_until", "until")];
+    [
+        (SAGAS, sagas),
+        (PROOFS, proofs),
+        (WALLETS, wallets),
+        (TOKENS, tokens),
+        (USED_IDS, used),
+    ]
 }
 
 fn plain(name: &str, keys: Document) -> IndexModel {
     let options = IndexOptions::builder().name(name.to_owned()).build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+/// The server deletes a document when its time is over.
+fn until(name: &str, field: &str) -> IndexModel {
+    let mut options = IndexOptions::builder().name(name.to_owned()).build();
+    options.expire_after = Some(std::time::Duration::ZERO);
+    let keys = doc! { field: 1 };
     IndexModel::builder().keys(keys).options(options).build()
 }
 

@@ -7,17 +7,20 @@
 //! | `plan`, `commit`, `transact` | `append`: what to write, with whom, in one transaction |
 //! | `settle`, `verdict` | what to do when it did not go as planned, and what to answer |
 //! | `orphans` | the transactions that dead processes leave open |
-//! | `adopt`, `lease`, `wallets`, `mints`, `query` | everything else, one write or one read each |
+//! | `access`, `adopt`, `lease`, `mints`, `wallets`, `query` | everything else, one call each |
+//! | `health` | how the server is, and facts that are written once |
 //! | `outbox`, `refill`, `relay`, `wake` | what is to be published, and how far that has come |
 //! | `fault` | driver errors in the caller's words |
 //!
 //! It never retries on the strength of an error's text, never reads the clock of this machine into
 //! a document, and never says `Ok` for a write that is not on a majority's journal.
 
+mod access;
 mod adopt;
 mod commit;
 mod connect;
 mod fault;
+mod health;
 mod indexes;
 mod lease;
 mod mints;
@@ -39,13 +42,14 @@ mod wallets;
 use std::future::Future;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use mongodb::{Client, Collection, Database};
 
 use self::commit::Committers;
 use self::wake::Wake;
 use crate::ports::{
-    Adopted, Append, Due, DueFilter, Head, HeadFilter, Later, Lease, Loaded, NewSaga, Pause,
-    ProofRow, Store, StoreError, Wallet,
+    Access, Adopted, ApiToken, Append, Due, DueFilter, Head, HeadFilter, Health, Later, Lease,
+    Loaded, NewSaga, Pause, ProofRow, Store, StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -125,6 +129,10 @@ impl Db {
         self.database.collection(schema::PROOFS)
     }
 
+    fn meta<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::META)
+    }
+
     fn leases<T: Send + Sync>(&self) -> Collection<T> {
         self.database.collection(schema::LEASES)
     }
@@ -135,6 +143,14 @@ impl Db {
 
     fn mints<T: Send + Sync>(&self) -> Collection<T> {
         self.database.collection(schema::MINTS)
+    }
+
+    fn tokens<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::TOKENS)
+    }
+
+    fn used_ids<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::USED_IDS)
     }
 }
 
@@ -160,6 +176,10 @@ impl Store for MongoStore {
     async fn wallet(&self, npub: &str, mint_url: &str, unit: &str) -> Result<Wallet, StoreError> {
         let key = [npub, mint_url, unit].map(str::to_owned);
         bounded(wallets::get_or_create(self.db.clone(), key)).await
+    }
+
+    async fn put_wallet(&self, wallet: &Wallet) -> Result<(), StoreError> {
+        bounded(wallets::put(self.db.clone(), wallet.clone())).await
     }
 
     async fn wallets(&self, npub: Option<&str>) -> Result<Vec<Wallet>, StoreError> {
@@ -261,11 +281,58 @@ impl Store for MongoStore {
         .await
     }
 
+    async fn raise_counters(
+        &self,
+        wallet: &WalletId,
+        keyset: &KeysetId,
+        at_least: u32,
+    ) -> Result<(), StoreError> {
+        let (wallet, keyset) = (wallet.clone(), keyset.clone());
+        bounded(wallets::raise_counters(
+            self.db.clone(),
+            wallet,
+            keyset,
+            at_least,
+        ))
+        .await
+    }
+
+    async fn stamp(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        bounded(health::stamp(self.db.clone(), name, value)).await
+    }
+
+    async fn health(&self) -> Result<Health, StoreError> {
+        bounded(health::of(self.db.clone())).await
+    }
+
     async fn counters(&self, wallet: &WalletId) -> Result<Vec<(KeysetId, u32)>, StoreError> {
         bounded(wallets::counters(self.db.clone(), wallet.clone())).await
     }
 
     async fn dump(&self) -> Result<Vec<String>, StoreError> {
         bounded(query::dump(self.db.clone())).await
+    }
+}
+
+impl Access for MongoStore {
+    async fn add_token(&self, token: ApiToken, hash: &str) -> Result<(), StoreError> {
+        bounded(access::add(self.db.clone(), token, hash.to_owned())).await
+    }
+
+    async fn token(&self, hash: &str) -> Result<Option<ApiToken>, StoreError> {
+        bounded(access::by_hash(self.db.clone(), hash.to_owned())).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<ApiToken>, StoreError> {
+        bounded(access::list(self.db.clone())).await
+    }
+
+    async fn revoke_token(&self, id: &str, at: DateTime<Utc>) -> Result<bool, StoreError> {
+        bounded(access::revoke(self.db.clone(), id.to_owned(), at)).await
+    }
+
+    async fn use_once(&self, id: &str, ttl: Duration) -> Result<bool, StoreError> {
+        bounded(access::use_once(self.db.clone(), id.to_owned(), ttl)).await
     }
 }

@@ -1,7 +1,7 @@
 //! Reads, all of them of what a majority has.
 
 use futures::TryStreamExt;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::{Collection, Cursor};
 
 use super::Db;
@@ -56,10 +56,16 @@ pub(super) async fn heads(db: Db, filter: HeadFilter) -> Result<Vec<Head>, Store
         wanted.insert("wallet", wallet.as_str());
     }
     if let Some(after) = &filter.after {
-        wanted.insert("_id", doc! { "$gt": after.as_str() });
+        let beyond = if filter.newest_first { "$lt" } else { "$gt" };
+        wanted.insert("_id", doc! { beyond: after.as_str() });
     }
+    if let Some(since) = filter.changed_since {
+        let since = DateTime::from_millis(since.timestamp_millis());
+        wanted.insert("updated_at", doc! { "$gte": since });
+    }
+    let order = if filter.newest_first { -1 } else { 1 };
     let sagas = db.sagas::<HeadDoc>();
-    let found = sagas.find(wanted).sort(doc! { "_id": 1 });
+    let found = sagas.find(wanted).sort(doc! { "_id": order });
     let found: Vec<_> = collect(found.limit(i64::from(filter.limit)).await).await?;
     found.into_iter().map(HeadDoc::into_head).collect()
 }

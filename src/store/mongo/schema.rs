@@ -16,11 +16,14 @@ pub(super) const EVENTS: &str = "saga_events";
 pub(super) const OUTBOX: &str = "outbox";
 pub(super) const PROOFS: &str = "proofs";
 pub(super) const WALLETS: &str = "wallets";
+pub(super) const META: &str = "meta";
 pub(super) const LEASES: &str = "leases";
 pub(super) const MARK: &str = "relay_mark";
 pub(super) const CHECKPOINTS: &str = "relay_checkpoints";
 /// Mints that are paused; the id is the URL.
 pub(super) const MINTS: &str = "mints";
+pub(super) const TOKENS: &str = "api_tokens";
+pub(super) const USED_IDS: &str = "used_ids";
 
 /// The collection exists: another process was faster.
 const NAMESPACE_EXISTS: i32 = 48;
@@ -61,7 +64,7 @@ async fn renew(db: &Db, name: &str, validator: Document) -> Result<(), StoreErro
     done.map(|_| ()).map_err(store_error)
 }
 
-fn validators() -> [(&'static str, Document); 9] {
+pub(super) fn validators() -> [(&'static str, Document); 12] {
     [
         (SAGAS, sagas()),
         (EVENTS, events()),
@@ -70,6 +73,9 @@ fn validators() -> [(&'static str, Document); 9] {
         (WALLETS, wallets()),
         (LEASES, leases()),
         (MINTS, mints()),
+        (META, strict(&[("value", text())], &[])),
+        (TOKENS, tokens()),
+        (USED_IDS, strict(&[("until", date())], &[])),
         (MARK, mark()),
         (CHECKPOINTS, checkpoints()),
     ]
@@ -77,10 +83,7 @@ fn validators() -> [(&'static str, Document); 9] {
 
 fn sagas() -> Document {
     let fields = [
-        (
-            "kind",
-            words([Kind::Melt, Kind::Mint, Kind::Receive].map(Kind::as_str)),
-        ),
+        ("kind", words(Kind::ALL.map(Kind::as_str))),
         ("wallet", text()),
         ("npub", text()),
         ("mint_url", text()),
@@ -208,6 +211,18 @@ fn doubt() -> Document {
 
 fn leases() -> Document {
     let fields = [("owner", text()), ("until", date()), ("epoch", whole())];
+    strict(&fields, &[])
+}
+
+fn tokens() -> Document {
+    let fields = [
+        ("hash", text()),
+        ("producer", text()),
+        ("wallets", doc! { "bsonType": ["string", "object"] }),
+        ("scopes", doc! { "bsonType": "array" }),
+        ("created_at", date()),
+        ("revoked_at", date_or_null()),
+    ];
     strict(&fields, &[])
 }
 

@@ -62,6 +62,30 @@ pub(super) async fn get_or_create(db: Db, key: [String; 3]) -> Result<Wallet, St
     Err(StoreError::Unavailable(text))
 }
 
+/// Inserts a wallet under its own id, unless it is there.
+pub(super) async fn put(db: Db, wallet: Wallet) -> Result<(), StoreError> {
+    let born = doc! {
+        "_id": wallet.id.as_str(),
+        "npub": &wallet.npub,
+        "mint_url": &wallet.mint_url,
+        "unit": &wallet.unit,
+        "counters": {},
+    };
+    match db.wallets::<Document>().insert_one(born).await {
+        Ok(_) => return Ok(()),
+        Err(error) if is_duplicate(&error) => {}
+        Err(error) => return Err(store_error(error)),
+    }
+    let wallets = db.wallets::<WalletDoc>();
+    let found = wallets.find_one(doc! { "_id": wallet.id.as_str() }).await;
+    match found.map_err(store_error)?.map(WalletDoc::into_wallet) {
+        Some(there) if there == wallet => Ok(()),
+        Some(_) | None => Err(StoreError::Unusable(
+            "another wallet has this id, or the same owner, mint and unit".to_owned(),
+        )),
+    }
+}
+
 /// 128 random bits: an id that says nothing about its owner.
 fn opaque_id() -> Result<String, StoreError> {
     let mut bytes = [0u8; 16];
@@ -88,20 +112,44 @@ pub(super) async fn take_counters(
     count: u32,
 ) -> Result<u32, StoreError> {
     let field = field_of(&keyset)?;
-    let last_start = i64::from(u32::MAX - count);
+    let last_start = i64::from(keyset.counters_end()) - i64::from(count);
+    if last_start < 0 {
+        return Err(used_up(&wallet, &keyset));
+    }
     let fits = doc! { "_id": wallet.as_str(), &field: { "$not": { "$gt": last_start } } };
     let wallets = db.wallets::<WalletDoc>();
     let taken = wallets
         .find_one_and_update(fits, doc! { "$inc": { field: i64::from(count) } })
         .return_document(ReturnDocument::After);
     let Some(after) = taken.await.map_err(store_error)? else {
-        let text = format!("wallet {wallet} is unknown, or keyset {keyset} has no counters left");
-        return Err(StoreError::Unusable(text));
+        return Err(used_up(&wallet, &keyset));
     };
     let next = after.counters.get(keyset.as_str()).copied();
     next.and_then(|next| u32::try_from(next).ok())
         .and_then(|next| next.checked_sub(count))
         .ok_or_else(|| damaged("counters", wallet.as_str()))
+}
+
+fn used_up(wallet: &WalletId, keyset: &KeysetId) -> StoreError {
+    let text =
+        format!("wallet {wallet} is unknown, or the counters of keyset {keyset} are used up");
+    StoreError::Unusable(text)
+}
+
+/// Makes the next counter at least this.
+pub(super) async fn raise_counters(
+    db: Db,
+    wallet: WalletId,
+    keyset: KeysetId,
+    at_least: u32,
+) -> Result<(), StoreError> {
+    let raise = doc! { "$max": { field_of(&keyset)?: i64::from(at_least) } };
+    let owner = doc! { "_id": wallet.as_str() };
+    let raised = db.wallets::<Document>().update_one(owner, raise).await;
+    match raised.map_err(store_error)?.matched_count {
+        0 => Err(StoreError::Unusable(format!("wallet {wallet} is unknown"))),
+        _ => Ok(()),
+    }
 }
 
 /// The path of a keyset's counter. A dot or a dollar in it would name another field.

@@ -51,11 +51,6 @@ pub(super) fn is_duplicate(error: &Error) -> bool {
     })
 }
 
-/// True when a CHECK refused the row.
-pub(super) fn is_check(error: &Error) -> bool {
-    extended(error) == Some(ffi::SQLITE_CONSTRAINT_CHECK)
-}
-
 fn extended(error: &Error) -> Option<i32> {
     error.sqlite_error().map(|e| e.extended_code)
 }

@@ -6,8 +6,10 @@
 //! SQLite's. Nothing here may decide anything about a saga: it stores what it is given, or says
 //! why not.
 
+mod access;
 mod append;
 mod fault;
+mod health;
 mod migrate;
 mod mints;
 mod outbox;
@@ -25,11 +27,12 @@ mod writer;
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use crate::ports::{
-    Adopted, Append, Due, DueFilter, Head, HeadFilter, Later, Lease, Loaded, NewSaga, Pause,
-    ProofRow, Store, StoreError, Wallet,
+    Access, Adopted, ApiToken, Append, Due, DueFilter, Head, HeadFilter, Health, Later, Lease,
+    Loaded, NewSaga, Pause, ProofRow, Store, StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -73,6 +76,13 @@ impl Store for SqliteStore {
         }
         self.writer
             .run(move |conn| wallets::create(conn, &key))
+            .await
+    }
+
+    async fn put_wallet(&self, wallet: &Wallet) -> Result<(), StoreError> {
+        let wallet = wallet.clone();
+        self.writer
+            .run(move |conn| wallets::put(conn, &wallet))
             .await
     }
 
@@ -199,6 +209,29 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn raise_counters(
+        &self,
+        wallet: &WalletId,
+        keyset: &KeysetId,
+        at_least: u32,
+    ) -> Result<(), StoreError> {
+        let (wallet, keyset) = (wallet.clone(), keyset.clone());
+        self.writer
+            .run(move |conn| wallets::raise_counters(conn, &wallet, &keyset, at_least))
+            .await
+    }
+
+    async fn stamp(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        self.writer
+            .run(move |conn| health::stamp(conn, &name, &value))
+            .await
+    }
+
+    async fn health(&self) -> Result<Health, StoreError> {
+        self.readers.run(health::of).await
+    }
+
     async fn counters(&self, wallet: &WalletId) -> Result<Vec<(KeysetId, u32)>, StoreError> {
         let wallet = wallet.clone();
         self.readers
@@ -208,5 +241,39 @@ impl Store for SqliteStore {
 
     async fn dump(&self) -> Result<Vec<String>, StoreError> {
         self.readers.run(query::dump).await
+    }
+}
+
+impl Access for SqliteStore {
+    async fn add_token(&self, token: ApiToken, hash: &str) -> Result<(), StoreError> {
+        let hash = hash.to_owned();
+        self.writer
+            .run(move |conn| access::add(conn, &token, &hash))
+            .await
+    }
+
+    async fn token(&self, hash: &str) -> Result<Option<ApiToken>, StoreError> {
+        let hash = hash.to_owned();
+        self.readers
+            .run(move |conn| access::by_hash(conn, &hash))
+            .await
+    }
+
+    async fn tokens(&self) -> Result<Vec<ApiToken>, StoreError> {
+        self.readers.run(access::list).await
+    }
+
+    async fn revoke_token(&self, id: &str, at: DateTime<Utc>) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.writer
+            .run(move |conn| access::revoke(conn, &id, at))
+            .await
+    }
+
+    async fn use_once(&self, id: &str, ttl: Duration) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.writer
+            .run(move |conn| access::use_once(conn, &id, ttl))
+            .await
     }
 }

@@ -53,12 +53,26 @@ pub(super) fn pauses(conn: &Connection) -> Result<Vec<Pause>, StoreError> {
 }
 
 pub(super) fn heads(conn: &Connection, filter: &HeadFilter) -> Result<Vec<Head>, StoreError> {
-    let mut conditions = vec!["s.id > :after"];
-    let after = filter.after.as_ref().map_or("", SagaId::as_str);
+    let mut conditions = Vec::new();
+    let after = filter.after.as_ref().map(SagaId::as_str);
+    let since = filter.changed_since.map(|at| at.timestamp_millis());
+    let (beyond, order) = if filter.newest_first {
+        ("s.id < :after", "DESC")
+    } else {
+        ("s.id > :after", "ASC")
+    };
     let statuses = list(filter.statuses.iter().map(|s| s.as_str()));
     let kind = filter.kind.map(|kind| kind.as_str());
     let wallet = filter.wallet.as_ref().map(WalletId::as_str);
-    let mut values: Vec<(&str, &dyn ToSql)> = vec![(":after", &after), (":limit", &filter.limit)];
+    let mut values: Vec<(&str, &dyn ToSql)> = vec![(":limit", &filter.limit)];
+    if after.is_some() {
+        conditions.push(beyond);
+        values.push((":after", &after));
+    }
+    if since.is_some() {
+        conditions.push("s.updated_at >= :since");
+        values.push((":since", &since));
+    }
     if !filter.statuses.is_empty() {
         conditions.push("s.status IN (SELECT value FROM json_each(:statuses))");
         values.push((":statuses", &statuses));
@@ -71,8 +85,9 @@ pub(super) fn heads(conn: &Connection, filter: &HeadFilter) -> Result<Vec<Head>,
         conditions.push("s.wallet = :wallet");
         values.push((":wallet", &wallet));
     }
+    conditions.push("TRUE");
     let conditions = conditions.join(" AND ");
-    let sql = format!("{HEAD} WHERE {conditions} ORDER BY s.id LIMIT :limit");
+    let sql = format!("{HEAD} WHERE {conditions} ORDER BY s.id {order} LIMIT :limit");
     let mut select = conn.prepare_cached(&sql)?;
     collect(select.query(values.as_slice())?, head_of)
 }

@@ -23,6 +23,7 @@ const CHECKPOINT_PAGES: u32 = 4_000;
 static OPENING: Mutex<()> = Mutex::new(());
 
 const TABLES: &str = include_str!("schema.sql");
+const ACCESS: &str = include_str!("access.sql");
 
 /// Opens the file for writing, makes it and its tables where they are missing.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
@@ -48,6 +49,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
         }
         conn.execute_batch("COMMIT")?;
     }
+    conn.execute_batch(ACCESS)?;
     Ok(conn)
 }
 

@@ -28,7 +28,8 @@ BEGIN SELECT RAISE(ABORT, 'a counter never goes back'); END;
 CREATE TABLE sagas (
     id                 TEXT PRIMARY KEY NOT NULL,
     wallet             TEXT NOT NULL REFERENCES wallets (id),
-    kind               TEXT NOT NULL CHECK (kind IN ('melt', 'mint', 'receive')),
+    kind               TEXT NOT NULL
+                       CHECK (kind IN ('melt', 'mint', 'receive', 'reconcile')),
     producer           TEXT NOT NULL,
     command_id         TEXT NOT NULL,
     intent_key         TEXT,

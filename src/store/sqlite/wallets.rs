@@ -5,8 +5,6 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::ports::{StoreError, Wallet};
 use crate::saga::ids::{KeysetId, WalletId};
 
-use super::fault::is_check;
-
 /// What a wallet is found by.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
@@ -47,6 +45,23 @@ pub(super) fn create(conn: &Connection, key: &Key) -> Result<Wallet, StoreError>
     find(conn, key)?.ok_or_else(|| StoreError::Unusable("a new wallet is not there".to_owned()))
 }
 
+/// Inserts it under its own id, unless it is there.
+pub(super) fn put(conn: &Connection, wallet: &Wallet) -> Result<(), StoreError> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO wallets (id, npub, mint_url, unit) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO NOTHING",
+    )?;
+    let id = wallet.id.as_str();
+    insert.execute([id, &wallet.npub, &wallet.mint_url, &wallet.unit])?;
+    let key = Key::new(&wallet.npub, &wallet.mint_url, &wallet.unit);
+    if find(conn, &key)?.as_ref() == Some(wallet) {
+        return Ok(());
+    }
+    Err(StoreError::Unusable(
+        "another wallet has this id, or the same owner, mint and unit".to_owned(),
+    ))
+}
+
 pub(super) fn list(conn: &Connection, npub: Option<&str>) -> Result<Vec<Wallet>, StoreError> {
     let mut select = conn.prepare_cached(
         "SELECT id, npub, mint_url, unit FROM wallets
@@ -73,20 +88,35 @@ pub(super) fn take_counters(
     count: u32,
 ) -> Result<u32, StoreError> {
     let mut take = conn.prepare_cached(
-        "INSERT INTO counters (wallet, keyset, next) VALUES (?1, ?2, ?3)
+        "INSERT INTO counters (wallet, keyset, next)
+         SELECT ?1, ?2, ?3 WHERE ?3 <= ?4
          ON CONFLICT (wallet, keyset) DO UPDATE SET next = next + excluded.next
+            WHERE next + excluded.next <= ?4
          RETURNING next - ?3",
     )?;
-    take.query_row(params![wallet.as_str(), keyset.as_str(), count], |row| {
-        row.get(0)
-    })
-    .map_err(|error| {
-        if is_check(&error) {
-            StoreError::Unusable(format!("the counters of keyset {keyset} are used up"))
-        } else {
-            error.into()
-        }
-    })
+    let end = keyset.counters_end();
+    let taken = take.query_row(
+        params![wallet.as_str(), keyset.as_str(), count, end],
+        |row| row.get(0),
+    );
+    taken
+        .optional()?
+        .ok_or_else(|| StoreError::Unusable(format!("the counters of keyset {keyset} are used up")))
+}
+
+/// Makes the next counter at least this.
+pub(super) fn raise_counters(
+    conn: &Connection,
+    wallet: &WalletId,
+    keyset: &KeysetId,
+    at_least: u32,
+) -> Result<(), StoreError> {
+    let mut raise = conn.prepare_cached(
+        "INSERT INTO counters (wallet, keyset, next) VALUES (?1, ?2, ?3)
+         ON CONFLICT (wallet, keyset) DO UPDATE SET next = max(next, excluded.next)",
+    )?;
+    raise.execute(params![wallet.as_str(), keyset.as_str(), at_least])?;
+    Ok(())
 }
 
 pub(super) fn counters(

@@ -11,5 +11,6 @@ mod demo;
 mod fakes;
 pub(crate) mod happy;
 mod refusals;
+mod relay;
 pub(crate) mod scene;
 mod unfinished;

@@ -57,6 +57,11 @@ impl Scene {
             fee_ppk: 100,
             ..Settings::default()
         };
+        Scene::at(settings).await
+    }
+
+    /// The same at a mint that is run otherwise.
+    pub(crate) async fn at(settings: Settings) -> Self {
         let mint = EmbeddedMint::start(settings).await.unwrap();
         let url = mint.url().to_string();
         let folder = tempfile::tempdir().unwrap();

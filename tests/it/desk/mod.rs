@@ -4,5 +4,6 @@
 mod contradictions;
 mod looking;
 mod mints;
+mod observing;
 mod resolving;
 mod scene;

@@ -19,7 +19,7 @@ impl Walk {
     pub(super) fn perform(&mut self, step: &Step) -> Seen {
         let is_silent = self.mint.tape.pick(12) == 11;
         match step {
-            Step::Accept | Step::ReleaseRest | Step::Stop => Seen::Done,
+            Step::Accept | Step::ReleaseRest | Step::Reconcile | Step::Stop => Seen::Done,
             Step::QuoteMelt if is_silent => Seen::MeltQuote(unknown()),
             Step::QuoteMelt => Seen::MeltQuote(Ok(self.quote())),
             Step::Preflight if is_silent => Seen::Preflight(unknown()),
@@ -167,7 +167,7 @@ impl Walk {
         self.mint.stir();
         let quote = inquiry.quote.as_ref().map(|(kind, _)| match kind {
             Kind::Mint => word(self.mint.funding),
-            Kind::Melt | Kind::Receive => {
+            Kind::Melt | Kind::Receive | Kind::Reconcile => {
                 let at = self.quote_at();
                 self.mint.word(at)
             }

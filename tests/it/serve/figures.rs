@@ -41,10 +41,8 @@ async fn intake_figures() {
     }
     let began = Instant::now();
     serving.signal("-CONT");
-    let mut most = idle;
     world
         .until("all are acknowledged", async || {
-            most.max(resident(serving.id()));
             let facts = meltd::ports::Bus::facts(&world.bus, meltd::ports::Stream::Commands);
             facts.await.unwrap().unwrap().messages == 0
         })
@@ -61,11 +59,11 @@ async fn intake_figures() {
         })
         .await;
     let answered = began.elapsed();
-    most = most.max(resident(serving.id()));
+    let most = resident(serving.id());
     let rate = |took: Duration| COMMANDS as f64 / took.as_secs_f64();
     println!(
         "{COMMANDS} commands: {:.0}/s acknowledged, {:.0}/s paid and answered; memory {idle} MiB \
-         idle, {most} MiB at most",
+         idle, {most} MiB after",
         rate(acknowledged),
         rate(answered)
     );

@@ -124,7 +124,7 @@ async fn dead_letters_are_listed_replayed_and_dropped() {
 }
 
 /// Guards the producer's scope: other wallets, larger amounts and larger fees are refused, and no
-/// saga is made of them.
+/// saga is made of them. Seen red with a scope that covers every wallet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_stays_within_its_scope() {
     let world = World::new(1000).await;

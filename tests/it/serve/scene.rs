@@ -59,6 +59,7 @@ impl World {
             .with("MELTD_BUS", &nats.url())
             .with("MELTD_NATS_COMMANDS_MAX_BYTES", "1048576")
             .with("MELTD_PRODUCERS", &producers.display().to_string())
+            .with("MELTD_LISTEN", "127.0.0.1:0")
             .with("MELTD_LOG", "meltd=info");
         if funded > 0 {
             scene.mint_to(ALICE, funded);
@@ -179,9 +180,17 @@ impl World {
     pub(super) async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
         let deadline = Instant::now() + WITHIN;
         while !is_so().await {
-            assert!(Instant::now() < deadline, "waited in vain: {what}");
+            if Instant::now() >= deadline {
+                panic!("waited in vain: {what}\n{}", self.last_log());
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// What the newest process said.
+    fn last_log(&self) -> String {
+        let log = format!("serve-{}.log", self.logs.get());
+        std::fs::read_to_string(self.scene.path(&log)).unwrap_or_default()
     }
 
     /// How many melts the store knows.

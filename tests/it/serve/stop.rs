@@ -1,6 +1,7 @@
 //! How a process that serves ends: asked to, killed, or because it cannot go on.
 
 use meltd::mint::embedded::Script;
+use meltd::ports::{Bus, Stream};
 use meltd::wire::Outcome;
 
 use super::scene::{ANSWERS, World, command};
@@ -27,6 +28,13 @@ async fn killed_between_adoption_and_acknowledgement_it_still_answers() {
     let _serving = world.serve();
     let answer = world.reply(ANSWERS, 1, Outcome::Paid).await;
     assert_eq!(answer.command_id, "a");
+    // Not of the redelivery, which would answer too: of the saga's own transaction.
+    let replies = world.read(Stream::Replies, Some(ANSWERS)).await;
+    let paid = replies
+        .iter()
+        .find(|reply| reply.message.body.contains("\"paid\""));
+    let id = &paid.unwrap().message.id;
+    assert!(id.ends_with(":reply"), "{id}");
     assert_eq!(
         (world.melts().len(), world.scene.times_paid(&invoice)),
         (1, 1)
@@ -35,7 +43,7 @@ async fn killed_between_adoption_and_acknowledgement_it_still_answers() {
 }
 
 /// Guards that a stop waits for the payment under way and leaves nothing leased; a second signal
-/// ends it at once.
+/// ends it at once. Seen red with a stop that waits for the roles alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_finishes_what_is_under_way() {
     let world = World::new(1000).await.with("MELTD_LEASE_TTL_MS", "60000");
@@ -49,7 +57,7 @@ async fn a_stop_finishes_what_is_under_way() {
             .times_tried(invoice.payment_hash())
             > 0
     };
-    let first = slow(1500);
+    let first = slow(5000);
     let mut serving = world.serve();
     world
         .send("shop", "m1", &command(Some("a"), &first).to_string())
@@ -86,7 +94,8 @@ async fn a_stop_finishes_what_is_under_way() {
 }
 
 /// Guards that a process says when it cannot do its work, and when it can again; and that nothing
-/// is lost meanwhile. Seen red with a probe that asks for the connection once.
+/// is lost meanwhile. Seen red with a pause that only a settled command
+/// ends: without commands it never came back.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_ready_only_while_it_is() {
     let mut world = World::new(1000).await;
@@ -100,18 +109,13 @@ async fn it_is_ready_only_while_it_is() {
         serving.log()
     );
     world.nats.restart();
-    let twice = "ready again";
-    world
-        .until(twice, async || {
-            serving.log().matches("serve::probe: ready").count()
-                + serving.log().matches(" INFO ready\n").count()
-                >= 2
-        })
-        .await;
+    let readies = || serving.log().matches(" INFO ready\n").count();
+    let again = "ready a second time";
+    world.until(again, async || readies() >= 2).await;
     let invoice = world.scene.invoice(100, paid());
     world
         .until("the test's own client is back", async || {
-            meltd::ports::Bus::connected(&world.bus)
+            world.bus.connected()
         })
         .await;
     world

@@ -11,7 +11,7 @@ use super::scene::{ANSWERS, World, and, answers_to, command};
 use crate::cli::scene::paid;
 
 /// Guards that a command that comes again is paid once and answered alike, whoever brings it.
-/// Seen red with a fresh command id made for each delivery and the payment hash not claimed.
+/// Seen red with a repeat that is only told that its command was accepted.
 #[tokio::test(flavor = "multi_thread")]
 async fn t05_a_redelivered_command_is_paid_once_and_answered_alike() {
     let world = World::new(1000).await;
@@ -111,7 +111,7 @@ async fn t05_a_fresh_invoice_for_the_same_debt_is_refused() {
 }
 
 /// Guards that a name means one command: another body under it is a conflict, and so is another
-/// producer's claim to the same invoice.
+/// producer's claim to the same invoice. Seen red with the fee limit left out of the digest.
 #[tokio::test(flavor = "multi_thread")]
 async fn t05_another_body_under_a_known_id_conflicts() {
     let world = World::new(1000).await;
@@ -134,7 +134,7 @@ async fn t05_another_body_under_a_known_id_conflicts() {
         let refused = world.reply(ANSWERS, nth, Outcome::Refused).await;
         assert_eq!(refused.code, Some(Code::CommandIdReused), "{nth}");
     }
-    world.send("bridge", "m1", &body.to_string()).await;
+    world.send("bridge", "bridge-1", &body.to_string()).await;
     let refused = world
         .reply("melt.reply.bridge.answers", 1, Outcome::Refused)
         .await;
@@ -149,7 +149,8 @@ async fn t05_another_body_under_a_known_id_conflicts() {
 }
 
 /// Guards the seeds' window: commands without any id that say the same within five minutes are one,
-/// also when the first has failed; and each is answered where it asked to be.
+/// also when the first has failed; and each is answered where it asked to be. Seen red without the
+/// window: the failed one has let its invoice go, and the repeat is a second melt.
 #[tokio::test(flavor = "multi_thread")]
 async fn t05_without_an_id_five_minutes_make_one_command() {
     let world = World::new(1000).await;

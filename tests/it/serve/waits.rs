@@ -45,7 +45,7 @@ async fn hodl_invoices_do_not_stop_others() {
 }
 
 /// Guards the cap on a wallet's open value: over it a command is refused, and taken again when the
-/// open one has ended. Seen red with parked and active melts left out of the sum.
+/// open one has ended. Seen red with only owing melts in the sum.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wallet_has_only_so_much_open() {
     let world = World::new(4000).await.with("MELTD_UNRESOLVED_MAX", "250");

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use meltd::ports::{Clock, Invoice, Keyset, Mint, OpenedToken, SwapInputs, Wallet};
+use meltd::ports::{About, Clock, Invoice, Keyset, Mint, OpenedToken, SwapInputs, Wallet};
 use meltd::saga::code::Code;
 use meltd::saga::ids::{Amount, Coin, KeysetId, Outputs, Range, SagaId, Signature, SignedCoin, Y};
 use meltd::saga::step::{Change, MeltQuote, MeltWord, MintQuote, MintState, QuoteState, Trouble};
@@ -33,6 +33,10 @@ impl Mint for SimMint {
         Some("http://mint".to_owned())
     }
 
+    fn urls(&self) -> Vec<String> {
+        vec!["http://mint".to_owned()]
+    }
+
     fn read_invoice(&self, _: &str) -> Result<Invoice, String> {
         Err("not here".to_owned())
     }
@@ -48,6 +52,14 @@ impl Mint for SimMint {
 
     async fn returns_change(&self, _: &Wallet) -> bool {
         true
+    }
+
+    async fn restores(&self, _: &Wallet) -> bool {
+        true
+    }
+
+    async fn about(&self, _: &Wallet) -> Result<About, Trouble> {
+        silence()
     }
 
     fn forget_keysets(&self, _: &Wallet) {}

@@ -2,10 +2,14 @@
 //! call can lose its request or its answer, act late, or be the last thing that a process does.
 
 mod books;
+mod bus;
+mod critical;
 mod funding;
 mod mint;
 mod operator;
 mod outbox;
+mod reconciling;
+mod relays;
 mod schedules;
 mod store;
 mod workers;

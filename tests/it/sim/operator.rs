@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meltd::driver::{Desk, OrderError};
-use meltd::ports::Store;
 use meltd::saga::decide::Order;
 use meltd::saga::event::Resolution;
 use meltd::saga::state::Status;

@@ -27,7 +27,7 @@ pub struct World {
     pub books: Arc<Mutex<Books>>,
     pub clock: SimClock,
     pub saga: SagaId,
-    funded: Amount,
+    pub funded: Amount,
 }
 
 type SimDriver = Driver<SimStore, SimMint, SimClock>;
@@ -64,6 +64,8 @@ impl World {
         // Anything over this is swapped first, so that both ways are walked.
         driver.tuning = Tuning::default();
         driver.tuning.bounds.overpay_max = 100;
+        // Schedules are numbered by their calls; the look ahead has tests of its own.
+        driver.tuning.probe_ahead = 0;
         driver
     }
 
@@ -76,7 +78,7 @@ impl World {
         }
     }
 
-    fn command(&self, id: &SagaId, command: Command) -> NewSaga {
+    pub fn command(&self, id: &SagaId, command: Command) -> NewSaga {
         NewSaga {
             id: id.clone(),
             wallet: Self::wallet(),

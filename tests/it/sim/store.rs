@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use meltd::ports::{
-    Adopted, Append, Clock, Due, DueFilter, Head, HeadFilter, Later, Lease, Loaded, NewSaga, Pause,
-    ProofRow, Store, StoreError, Wallet,
+    Adopted, Append, Clock, Due, DueFilter, Head, HeadFilter, Health, Later, Lease, Loaded,
+    NewSaga, Pause, ProofRow, Store, StoreError, Wallet,
 };
 use meltd::saga::chain::{Record, genesis};
 use meltd::saga::ids::{KeysetId, SagaId, WalletId, Y};
@@ -30,6 +30,8 @@ pub struct Disk {
     /// Transactions so far, and head inserts: the happy path is counted.
     pub appends: u32,
     pub adoptions: u32,
+    /// So many settlements are not taken, because the store is away.
+    pub away_for: u32,
 }
 
 /// One process's view of the disk.
@@ -137,6 +139,10 @@ impl Store for SimStore {
         })
     }
 
+    async fn put_wallet(&self, _: &Wallet) -> Result<(), StoreError> {
+        unimplemented!("no schedule restores a backup")
+    }
+
     async fn wallets(&self, _: Option<&str>) -> Result<Vec<Wallet>, StoreError> {
         let disk = self.disk.lock().unwrap();
         let mut wallets: Vec<Wallet> = disk.heads.values().map(|h| h.new.wallet.clone()).collect();
@@ -190,7 +196,15 @@ impl Store for SimStore {
 
     async fn append(&self, append: Append) -> Result<(), StoreError> {
         let now = self.clock.now();
-        self.call(|disk| disk.append(&append, now)).await
+        self.call(|disk| {
+            let is_paid = append.records.iter().any(|r| r.name == "MeltPaid");
+            if is_paid && disk.away_for > 0 {
+                disk.away_for -= 1;
+                return Err(StoreError::Unavailable("away".to_owned()));
+            }
+            disk.append(&append, now)
+        })
+        .await
     }
 
     async fn lease(
@@ -340,6 +354,33 @@ impl Store for SimStore {
             Ok(start)
         })
         .await
+    }
+
+    async fn raise_counters(
+        &self,
+        wallet: &WalletId,
+        keyset: &KeysetId,
+        at_least: u32,
+    ) -> Result<(), StoreError> {
+        self.call(|disk| {
+            let next = disk.counters.entry(format!("{wallet}/{keyset}"));
+            let next = next.or_insert(1000);
+            *next = at_least.max(*next);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn stamp(&self, _: &str, value: &str) -> Result<String, StoreError> {
+        Ok(value.to_owned())
+    }
+
+    async fn health(&self) -> Result<Health, StoreError> {
+        Ok(Health {
+            about: "memory".to_owned(),
+            now: self.clock.now(),
+            problems: Vec::new(),
+        })
     }
 
     async fn counters(&self, _: &WalletId) -> Result<Vec<(KeysetId, u32)>, StoreError> {

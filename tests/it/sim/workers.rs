@@ -13,7 +13,7 @@ use super::schedules::{CALM, DIRECT, SWAPPED, World};
 use super::world::{Life, pass_time};
 
 /// Numbers that follow from a seed alone.
-pub struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
     pub fn of(seed: u64) -> Self {

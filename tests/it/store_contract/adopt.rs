@@ -11,8 +11,8 @@ use meltd::saga::state::Status;
 
 use super::Fixture;
 use super::build::{
-    LONG, OWNER, adopt, adopt_for, head, melt, mint, open, receive, same_invoice, snapshot, unique,
-    wallet,
+    LONG, OWNER, adopt, adopt_for, head, melt, mint, open, receive, reconcile, same_invoice,
+    snapshot, unique, wallet,
 };
 
 async fn existing<S: Store>(store: &S, new: NewSaga) -> SagaId {
@@ -366,4 +366,22 @@ pub(crate) async fn known_is_what_adoption_would_answer<F: Fixture>(f: &F) {
         assert_eq!(store.known(&new).await, Err(StoreError::Refuse(code)));
     }
     assert_eq!(before, snapshot(&*store).await);
+}
+
+/// Invariant: a reconciliation is a saga like the others, and its command comes back as it was.
+/// One of a wallet lives at a time, because it claims the wallet until it ends.
+pub(crate) async fn a_reconciliation_claims_its_wallet<F: Fixture>(f: &F) {
+    let store = open(f).await;
+    let alice = wallet(&*store, "npub1alice").await;
+    let claim = || NewSaga {
+        intent_key: Some("reconcile:alice".to_owned()),
+        ..reconcile(&alice)
+    };
+    let first = claim();
+    let mut chain = adopt(&*store, &first).await;
+    assert_eq!(head(&*store, &first.id).await.new, first);
+    let second = store.adopt(claim(), OWNER, LONG).await;
+    assert_eq!(second, Err(StoreError::Refuse(Code::IntentInUse)));
+    chain.end(&*store, "settled", false).await;
+    adopt(&*store, &claim()).await;
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeZone, Utc};
 use meltd::ports::{Adopted, Append, Head, HeadAfter, Lease, NewSaga, Store, StoreError, Wallet};
 use meltd::saga::chain::{self, Hash, Tail};
-use meltd::saga::command::{Command, MeltCommand, MintCommand, Policy, ReceiveCommand};
+use meltd::saga::command::{
+    Cause, Command, MeltCommand, MintCommand, Policy, ReceiveCommand, ReconcileCommand,
+};
 use meltd::saga::event::{Entry, Event, Private, Refusal};
 use meltd::saga::ids::{Amount, Coin, KeysetId, Producer, SagaId, Seq, Signature, WalletId, Y};
 use meltd::saga::proofs::{ProofState, ProofWrite, Token, TransactionType};
@@ -105,6 +107,16 @@ pub(crate) fn receive(wallet: &Wallet, sealed: &str) -> NewSaga {
         deadline: later(),
     };
     new_saga(wallet, Command::Receive(command))
+}
+
+/// A reconciliation of nothing in particular.
+pub(crate) fn reconcile(wallet: &Wallet) -> NewSaga {
+    let command = ReconcileCommand {
+        cause: Cause::Restore,
+        suspects: vec![Y::new(unique())],
+        ranges: Vec::new(),
+    };
+    new_saga(wallet, Command::Reconcile(command))
 }
 
 /// Adopts a command that must be new.

@@ -36,36 +36,82 @@ pub(crate) async fn counters_are_ranges_without_gaps_of_their_own<F: Fixture>(f:
     assert_eq!(store.counters(&bob).await.unwrap(), vec![(one, 3)]);
 }
 
-/// Invariant: a counter never wraps round to one that was used.
+/// Invariant: a counter never wraps round to one that was used, and none is given out that no
+/// secret can be derived from: version 1 keysets end at 2^31.
 pub(crate) async fn counters_do_not_overflow<F: Fixture>(f: &F) {
     let store = open(f).await;
     let alice = wallet(&*store, "npub1alice").await.id;
-    let keyset = KeysetId::new("00aa");
-    assert_eq!(
-        store
-            .take_counters(&alice, &keyset, u32::MAX - 1)
-            .await
-            .unwrap(),
-        0
-    );
-    let too_many = store.take_counters(&alice, &keyset, 2).await;
+    let v2 = "01".repeat(33);
+    for (id, end) in [("00ad268c4d1f5826", 1u32 << 31), (v2.as_str(), u32::MAX)] {
+        let keyset = KeysetId::new(id);
+        let take = async |count| store.take_counters(&alice, &keyset, count).await;
+        assert_eq!(take(end - 1).await, Ok(0));
+        let too_many = take(2).await;
+        assert!(
+            matches!(too_many, Err(StoreError::Unusable(_))),
+            "{id}: {too_many:?}"
+        );
+        assert_eq!(take(1).await, Ok(end - 1));
+        let none_left = take(1).await;
+        assert!(
+            matches!(none_left, Err(StoreError::Unusable(_))),
+            "{id}: {none_left:?}"
+        );
+        let counters = store.counters(&alice).await.unwrap();
+        assert!(counters.contains(&(keyset.clone(), end)), "{counters:?}");
+        let too_many_at_once = KeysetId::new(format!("{}aa", &id[..id.len() - 2]));
+        let refused = store.take_counters(&alice, &too_many_at_once, end).await;
+        assert_eq!(refused, Ok(0));
+    }
+    let v1 = KeysetId::new("00bb268c4d1f5826");
+    let refused = store.take_counters(&alice, &v1, (1 << 31) + 1).await;
     assert!(
-        matches!(too_many, Err(StoreError::Unusable(_))),
-        "{too_many:?}"
+        matches!(refused, Err(StoreError::Unusable(_))),
+        "{refused:?}"
     );
-    assert_eq!(
-        store.take_counters(&alice, &keyset, 1).await.unwrap(),
-        u32::MAX - 1
-    );
-    let none_left = store.take_counters(&alice, &keyset, 1).await;
-    assert!(
-        matches!(none_left, Err(StoreError::Unusable(_))),
-        "{none_left:?}"
-    );
-    assert_eq!(
-        store.counters(&alice).await.unwrap(),
-        vec![(keyset, u32::MAX)]
-    );
+}
+
+/// Invariant: a raised counter is never lowered, and the next range begins there.
+pub(crate) async fn counters_are_raised_and_never_lowered<F: Fixture>(f: &F) {
+    let store = open(f).await;
+    let alice = wallet(&*store, "npub1alice").await.id;
+    let (one, two) = (KeysetId::new("00aa"), KeysetId::new("00bb"));
+    store.raise_counters(&alice, &one, 500).await.unwrap();
+    assert_eq!(store.take_counters(&alice, &one, 3).await, Ok(500));
+    store.raise_counters(&alice, &one, 7).await.unwrap();
+    assert_eq!(store.take_counters(&alice, &one, 1).await, Ok(503));
+    assert_eq!(store.take_counters(&alice, &two, 2).await, Ok(0));
+    store.raise_counters(&alice, &two, 2).await.unwrap();
+    let mut counters = f.open().await.counters(&alice).await.unwrap();
+    counters.sort();
+    assert_eq!(counters, vec![(one, 504), (two, 2)]);
+}
+
+/// Invariant: a fact is written once; whoever comes later learns what stands.
+pub(crate) async fn a_stamp_is_written_once<F: Fixture>(f: &F) {
+    let store = open(f).await;
+    let stamps = (0..8).map(|n| {
+        let store = store.clone();
+        tokio::spawn(async move { store.stamp("seed", &format!("value {n}")).await.unwrap() })
+    });
+    let stamps: Vec<_> = stamps.collect();
+    let mut said = Vec::new();
+    for stamp in stamps {
+        said.push(stamp.await.unwrap());
+    }
+    assert!(said.iter().all(|value| *value == said[0]), "{said:?}");
+    let later = f.open().await;
+    assert_eq!(later.stamp("seed", "another").await, Ok(said[0].clone()));
+    assert_eq!(later.stamp("other", "x").await, Ok("x".to_owned()));
+}
+
+/// Invariant: a store that was just made has nothing to complain of, and a clock that runs.
+pub(crate) async fn a_new_store_is_healthy<F: Fixture>(f: &F) {
+    let health = open(f).await.health().await.unwrap();
+    assert_eq!(health.problems, Vec::<String>::new());
+    assert!(!health.about.is_empty());
+    let skew = (chrono::Utc::now() - health.now).abs();
+    assert!(skew < chrono::TimeDelta::seconds(5), "{skew}");
 }
 
 /// Invariant: a list shows what was asked for, all of it, in pages that neither skip nor repeat.
@@ -252,4 +298,43 @@ pub(crate) async fn the_dump_holds_everything<F: Fixture>(f: &F) {
     ] {
         assert!(all.contains(text), "the dump lacks {text}");
     }
+}
+
+/// Invariant: the newest come first on demand, in pages, and a change shows in the list of changes.
+pub(crate) async fn heads_are_listed_from_the_newest_and_by_their_change<F: Fixture>(f: &F) {
+    let store = open(f).await;
+    let alice = wallet(&*store, "npub1alice").await;
+    let mut leases = Vec::new();
+    for _ in 0..5 {
+        leases.push(adopt(&*store, &melt(&alice)).await);
+    }
+    let ids = |heads: Vec<Head>| heads.into_iter().map(|h| h.new.id).collect::<Vec<_>>();
+    let oldest = ids(store.heads(all()).await.unwrap());
+    let newest = HeadFilter {
+        newest_first: true,
+        limit: 3,
+        ..HeadFilter::default()
+    };
+    let mut pages = ids(store.heads(newest.clone()).await.unwrap());
+    assert_eq!(pages.len(), 3);
+    let after = pages.last().cloned();
+    pages.extend(ids(store
+        .heads(HeadFilter { after, ..newest })
+        .await
+        .unwrap()));
+    pages.reverse();
+    assert_eq!(pages, oldest);
+    let last = store.heads(all()).await.unwrap().pop().unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let since = HeadFilter {
+        changed_since: Some(last.updated_at + chrono::TimeDelta::milliseconds(1)),
+        ..all()
+    };
+    assert!(store.heads(since.clone()).await.unwrap().is_empty());
+    let first = &mut leases[0];
+    first.write(&*store, Vec::new()).await.unwrap();
+    assert_eq!(
+        ids(store.heads(since).await.unwrap()),
+        vec![oldest[0].clone()]
+    );
 }

@@ -25,9 +25,9 @@ use crate::store_contract::build::{
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// A store whose commands the test can make fail.
-struct Faulty {
+pub(super) struct Faulty {
     mongo: Mongo,
-    store: Arc<MongoStore>,
+    pub(super) store: Arc<MongoStore>,
     control: Client,
     /// How often the server had met a fault before this one.
     before: i64,
@@ -35,7 +35,7 @@ struct Faulty {
 }
 
 impl Faulty {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let turn = TURN.lock().await;
         let mongo = Mongo::fresh().await;
         let uri = mongo.uri(&format!("appName={}", mongo.name));
@@ -53,7 +53,7 @@ impl Faulty {
     }
 
     /// The next `times` of these commands fail in this way; 0 = all of them.
-    async fn fail(&mut self, times: i32, commands: &[&str], how: Document) {
+    pub(super) async fn fail(&mut self, times: i32, commands: &[&str], how: Document) {
         let mode = match times {
             0 => Bson::from("alwaysOn"),
             times => doc! { "times": times }.into(),
@@ -64,12 +64,12 @@ impl Faulty {
         self.before = self.configure(fault).await;
     }
 
-    async fn heal(&self) -> i64 {
+    pub(super) async fn heal(&self) -> i64 {
         self.configure(doc! { "mode": "off" }).await
     }
 
     /// How often the last fault was met; it is over then.
-    async fn met(&self) -> i64 {
+    pub(super) async fn met(&self) -> i64 {
         self.heal().await - self.before
     }
 
@@ -112,7 +112,7 @@ impl Faulty {
         assert_eq!(states, ["reserved", "unspent"]);
     }
 
-    async fn done(self) {
+    pub(super) async fn done(self) {
         self.heal().await;
         self.store.shutdown().await;
         self.mongo.remove().await;

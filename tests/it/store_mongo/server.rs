@@ -44,6 +44,7 @@ async fn starts_at_the_same_time_make_one_schema() {
     names.sort();
     let expected = [
         "leases",
+        "meta",
         "mints",
         "outbox",
         "proofs",

@@ -1,0 +1,10 @@
+//! The HTTP API from outside: a real server on a port of its own, a real store, a real mint.
+
+mod bodies;
+mod figures;
+mod follow;
+mod matrix;
+mod rough;
+mod scene;
+mod schema;
+mod served;
