@@ -43,6 +43,7 @@ async fn starts_at_the_same_time_make_one_schema() {
     let mut names = database.list_collection_names().await.unwrap();
     names.sort();
     let expected = [
+        "api_tokens",
         "leases",
         "meta",
         "outbox",
@@ -51,6 +52,7 @@ async fn starts_at_the_same_time_make_one_schema() {
         "relay_mark",
         "saga_events",
         "sagas",
+        "used_ids",
         "wallets",
     ];
     assert_eq!(names, expected);
@@ -59,6 +61,7 @@ async fn starts_at_the_same_time_make_one_schema() {
     indexes.sort();
     let expected = [
         "_id_",
+        "sagas_changed",
         "sagas_command",
         "sagas_due",
         "sagas_intent_key",
