@@ -30,7 +30,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let keychain = Keychain::load_or_create(Path::new(seed))?;
     let driver = Driver::new(
         Arc::new(SqliteStore::open(store)?),
-        Arc::new(CdkMint::new(keychain, &[mint.clone()], timeouts)?),
+        Arc::new(CdkMint::new(
+            keychain,
+            std::slice::from_ref(mint),
+            timeouts,
+        )?),
         Arc::new(SystemClock),
         // Random: the leases of another process, or of an earlier life, are not ours.
         &uuid::Uuid::new_v4().to_string(),

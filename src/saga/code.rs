@@ -167,7 +167,7 @@ codes! {
     StreamAhead = "STREAM_AHEAD", Critical, "The event stream holds events that the database has lost, as after restoring an old backup: run meltd recover --from-stream before anything else.";
     StreamDiverged = "STREAM_DIVERGED", Critical, "The event stream and the database tell different stories of the same saga: stop every meltd on this database and find out which copy of it was running.";
     StreamBroken = "STREAM_BROKEN", Critical, "The event stream has a gap or a changed event: compare it with the database, meltd audit verify --stream, and publish it again, meltd relay rewind.";
-    PrivateHalfLost = "PRIVATE_HALF_LOST", High, "The database was brought forward from the stream, which does not hold this saga's invoice, quote or token: find out at the mint what became of it, then resolve it.";
+    PrivateHalfLost = "PRIVATE_HALF_LOST", High, "The database was brought forward from the stream, which holds no invoice, quote or token of this saga: find out at the mint what became of it.";
     YConflict = "Y_CONFLICT", Critical, "A coin that was just signed is already stored for another wallet: an operator must look.";
 }
 

@@ -186,7 +186,6 @@ mod tests {
     }
 
     /// Guards that a slip is refused, and that the sentence repeats nothing of the body.
-    /// Seen red with serde's own sentence.
     #[test]
     fn everything_else_is_refused_without_its_words() {
         let least = |from: &str, to: &str| LEAST.replace(from, to);

@@ -77,7 +77,7 @@ fn schema_files_are_what_the_types_say() {
 fn every_event_has_a_schema_and_every_golden_body_fits_it() {
     let envelope = validator(&schemas::files()["envelope.json"]);
     let events = events();
-    assert_eq!(events.len(), 25);
+    assert_eq!(events.len(), 26);
     for (name, schema, body) in &events {
         let errors: Vec<_> = validator(schema)
             .iter_errors(body)

@@ -69,7 +69,10 @@ fn pause(attempts: usize) -> Duration {
 }
 
 fn addresses(url: &str) -> Result<Vec<ServerAddr>, BusError> {
-    let known = |address: &ServerAddr| matches!(address.scheme(), "nats" | "tls");
+    // An address without a host is one to the library's parser.
+    let known = |address: &ServerAddr| {
+        matches!(address.scheme(), "nats" | "tls") && !address.host().is_empty()
+    };
     let addresses: Option<Vec<ServerAddr>> = url
         .split(',')
         .map(|one| one.trim().parse().ok().filter(known))

@@ -61,8 +61,10 @@ async fn reply_and_process_lost(on: On) {
     let invoice = stage.scene.invoice(1200, paid());
     stage.proxy.once(SWAP, Act::LoseReply);
     stage.melt_dies_at("step.after.post_swap", &invoice);
+    let before = stage.proxy.saw(RESTORE);
     stage.recovers();
-    assert!(stage.proxy.saw(RESTORE) > 0, "the outputs came by NUT-09");
+    let by_nut09 = stage.proxy.saw(RESTORE) > before;
+    assert!(by_nut09, "the outputs came by NUT-09");
     assert_eq!(stage.proxy.answers(SWAP), [200], "and not by another swap");
     assert_eq!(stage.scene.times_paid(&invoice), 1);
     let cost = 4096 - 1200 - stage.available();

@@ -2,6 +2,8 @@
 //! owed and asked for again; the settlement waits for nothing, and no balance holds a coin that the
 //! mint would not take.
 
+use std::sync::Arc;
+
 use meltd::mint::embedded::Script;
 use serde_json::{Value, json};
 
@@ -24,11 +26,14 @@ fn cheats(stage: &Stage, cheat: Cheat) {
             }
         });
     }
-    stage.proxy.change(RESTORE, move |reply| {
+    let signed: Arc<dyn Fn(&mut Value) + Send + Sync> = Arc::new(move |reply| {
         if let Some(signatures) = reply["signatures"].as_array_mut() {
             cheat(signatures);
         }
     });
+    // The first is the look ahead of the counters, before anything is sent.
+    let act = Act::Change(signed);
+    stage.proxy.add(RESTORE, 1, usize::MAX, act);
 }
 
 /// Pays 200 from a coin of 256 at a mint that cheats; then the mint is honest again.

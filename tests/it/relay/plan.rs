@@ -138,6 +138,7 @@ const TABLE: &[Line] = &[
     ),
 ];
 
+/// Seen red without the look at sagas in flight, and with a parked row that holds nobody.
 #[test]
 fn the_plan_by_its_table() {
     for (about, rows, in_flight, held, slots, publish, skip) in TABLE {

@@ -127,8 +127,8 @@ async fn t11_a_repeat_within_the_window_is_no_loss() {
     relay.stop().await;
 }
 
-/// Invariant: a server that has forgotten the ids stores repeats; they come in order, and a
-/// consumer drops them. (The streams are made anew, because 2.9.10 remembers ids for two minutes.)
+/// Invariant: two relays publish one outbox in order for each saga, and when the holder of the
+/// lease dies the other takes over and loses nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn t11_two_relays_at_once_lose_and_swap_nothing() {
     let mut scene = Scene::new(150).await;
@@ -177,8 +177,6 @@ async fn t11_a_lease_that_is_taken_away_stops_its_holder() {
 
 /// Invariant: a stream that was deleted is filled again from the log, in order for each saga, also
 /// while new events come.
-///
-/// Seen red with the mark trusted without a look at the stream.
 #[tokio::test(flavor = "multi_thread")]
 async fn t11_a_deleted_stream_is_filled_again() {
     let mut scene = Scene::new(100).await;
@@ -220,8 +218,6 @@ async fn filled_again(scene: &Scene) {
 
 /// Invariant: a stream that went back in time, as after a restored disk, is brought forward again:
 /// with the relay there, and without it.
-///
-/// Seen red with the checkpoint's floor ignored: nothing is put back.
 #[tokio::test(flavor = "multi_thread")]
 async fn t11_a_stream_that_went_back_is_brought_forward() {
     for away in [false, true] {

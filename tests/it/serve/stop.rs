@@ -8,7 +8,7 @@ use super::scene::{ANSWERS, World, command};
 use crate::cli::scene::paid;
 
 /// Guards that the answer of an adopted command survives the process, which died before it had
-/// acknowledged anything. Seen red with the reply's subject left out of the adopted head.
+/// acknowledged anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_adoption_and_acknowledgement_it_still_answers() {
     let world = World::new(1000).await;

@@ -69,7 +69,7 @@ async fn t05_a_retry_after_days_gets_the_same_answer() {
     let _serving = world.serve();
     world.send("shop", "m2", &body).await;
     assert_eq!(world.reply(ANSWERS, 2, Outcome::Paid).await, first);
-    // The same debt under another name: the same saga, and not an advice to ask for a fresh invoice.
+    // The same debt under another name: the same saga, and no advice to ask for a new invoice.
     let other = command(Some("order-1-again"), &invoice).to_string();
     world.send("shop", "m3", &other).await;
     let again = world.reply(ANSWERS, 3, Outcome::Paid).await;

@@ -202,8 +202,12 @@ async fn two_relays_interleaved_keep_order_and_lose_nothing() {
     }
 }
 
-/// Guards the mark, the checkpoints and the rounds: a stream that loses its newest messages, or
-/// all, ends up whole.
+/// Guards the mark and the checkpoints: a stream that loses its newest messages, or all, ends up
+/// whole.
+///
+/// Seen red with: the mark trusted without a look at the stream; confirmed messages not read back;
+/// a floor that is too late; a floor that does not look at the oldest row; a walk that forgets
+/// blocked sagas between pages; a parked row that does not hold its saga.
 #[tokio::test(start_paused = true)]
 async fn two_relays_on_a_stream_that_forgets_lose_nothing() {
     let base = base();
@@ -214,6 +218,8 @@ async fn two_relays_on_a_stream_that_forgets_lose_nothing() {
 
 /// Guards that the server's memory of an id is not taken for the message: the row waits until the
 /// server has forgotten, and holds back only its own saga.
+///
+/// Seen red with the server's "duplicate" taken for a confirmation.
 #[tokio::test(start_paused = true)]
 async fn t11_a_repeat_whose_first_copy_is_gone_is_published_later() {
     let mut random = Random(7);

@@ -322,7 +322,6 @@ async fn adopt_all<S: Store>(
 }
 
 /// Invariant: a look at the unique keys says what adoption would say, and inserts nothing.
-/// Seen red with a look that skips the payment hash.
 pub(crate) async fn known_is_what_adoption_would_answer<F: Fixture>(f: &F) {
     let store = open(f).await;
     let wallet = wallet(&*store, "npub1alice").await;

@@ -43,6 +43,7 @@ async fn starts_at_the_same_time_make_one_schema() {
     let mut names = database.list_collection_names().await.unwrap();
     names.sort();
     let expected = [
+        "api_tokens",
         "leases",
         "meta",
         "mints",
@@ -52,6 +53,7 @@ async fn starts_at_the_same_time_make_one_schema() {
         "relay_mark",
         "saga_events",
         "sagas",
+        "used_ids",
         "wallets",
     ];
     assert_eq!(names, expected);
@@ -60,6 +62,7 @@ async fn starts_at_the_same_time_make_one_schema() {
     indexes.sort();
     let expected = [
         "_id_",
+        "sagas_changed",
         "sagas_command",
         "sagas_due",
         "sagas_intent_key",

@@ -208,7 +208,6 @@ async fn a_busy_file_is_waited_for_and_then_unavailable() {
 }
 
 /// Invariant: a file of version 2 takes reconciliations once it is opened, and keeps its rows.
-/// Seen red with the step left out: the kind is refused by the old table.
 #[tokio::test]
 async fn an_older_file_takes_reconciliations() {
     let (_dir, path) = place();

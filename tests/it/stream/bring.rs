@@ -60,7 +60,7 @@ async fn assert_same_log<S: Store>(before: &[meltd::saga::chain::Record], store:
 }
 
 /// The whole story on SQLite: back up, pay more, restore the old copy, be refused, bring forward.
-/// Seen red without `raise`: no counter had moved, and the next payment of such a store did not end.
+/// Seen red without `raise`: no counter had moved, and the next payment there did not end.
 async fn story<B: Bus + Clone>(bus: B) {
     let scene = scene().await;
     work(&scene);

@@ -127,8 +127,8 @@ async fn a_lost_store_is_refused_and_brought_forward() {
     scene.assert_idle();
 }
 
-/// `serve` publishes and signs by itself, and what it published is clean, in whatever order the relay
-/// published the sagas.
+/// `serve` publishes and signs by itself, and what it published is clean, in whatever order the
+/// relay published the sagas.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_relay_signs_the_heads() {
     let server = NatsServer::start();
