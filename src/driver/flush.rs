@@ -84,7 +84,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             tokio::select! {
                 taken = &mut offered => return taken,
                 () = tokio::time::sleep(self.tuning.critical_after) => {
-                    self.raise_unrecorded(run, &StoreError::Unavailable("no answer yet".to_owned()));
+                    let late = StoreError::Unavailable("no answer yet".to_owned());
+                    self.raise_unrecorded(run, &late);
                 }
             }
         }

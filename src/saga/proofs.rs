@@ -205,7 +205,7 @@ impl Writes<'_> {
                 );
             }
             Event::ProofsReleased(e) => self.leave(&e.coins, Unspent),
-            Event::OperatorResolved(_) => {}
+            Event::OperatorResolved(e) => self.leave(&e.coins, Spent),
             Event::Minted(e) => {
                 self.insert(
                     &e.coins,

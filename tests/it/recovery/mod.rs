@@ -111,7 +111,7 @@ async fn stuck(folder: &tempfile::TempDir, well: usize, dead: usize) -> Worker {
             tasks.join_next().await.unwrap().unwrap();
         }
         let mut driver = driver.clone();
-        // A process each, so that none has seen the dead mint fail often.
+        // A process each: that no post was answered shall stop none of them.
         driver.breaker = Arc::default();
         tasks.spawn(async move {
             submit(&driver, &npub, url, &invoice).await;
@@ -121,6 +121,7 @@ async fn stuck(folder: &tempfile::TempDir, well: usize, dead: usize) -> Worker {
         done.unwrap();
     }
     driver.mint.holds.store(false, Ordering::SeqCst);
+    driver.mint.died.store(true, Ordering::SeqCst);
     // Another process: what this one knew of its mints is gone.
     driver.breaker = Arc::default();
     driver.tuning.backoff_first = Duration::from_millis(250);
