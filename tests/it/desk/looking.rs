@@ -19,16 +19,16 @@ async fn sagas_are_found_by_state_age_value_mint_and_reason() {
             .collect::<Vec<_>>()
     };
     assert_eq!(found(&[]).len(), 3, "a funding and two melts");
-    assert_eq!(found(&["--state", "sent"]), [id.clone()]);
+    assert_eq!(found(&["--state", "sent"]), std::slice::from_ref(&id));
     assert_eq!(found(&["--state", "sent,settled"]).len(), 3);
     assert_eq!(
         found(&["--min-value", "100", "--kind", "melt"]),
-        [id.clone()]
+        std::slice::from_ref(&id)
     );
     assert_eq!(found(&["--older-than", "1d"]).len(), 0);
     assert_eq!(
         found(&["--older-than", "0", "--state", "sent"]),
-        [id.clone()]
+        std::slice::from_ref(&id)
     );
     assert_eq!(found(&["--mint", &office.front.url]).len(), 3);
     assert_eq!(found(&["--mint", "http://other.example"]).len(), 0);
