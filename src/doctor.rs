@@ -169,9 +169,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             }
         };
         let active = keysets.iter().filter(|keyset| keyset.active).count();
+        let version = match about.version.as_str() {
+            "" => "of unknown version",
+            version => version,
+        };
         let found = format!(
-            "{}, {active} active and {} retired keyset(s) for {unit}, answered in {} ms",
-            about.version,
+            "{version}, {active} active and {} retired keyset(s) for {unit}, answered in {} ms",
             keysets.len() - active,
             took.as_millis()
         );

@@ -3,7 +3,9 @@
 mod away;
 mod figures;
 mod fleet;
+mod orders;
 mod poison;
+mod reconciling;
 mod scene;
 mod stop;
 mod t05;
