@@ -1,14 +1,14 @@
-//! The soak: random melts of several wallets, brought by processes of their own, by the queue and by
-//! HTTP to processes that serve; with random Lightning outcomes, random faults on the wire, random
-//! deaths of every process, and a MongoDB whose primary is killed. Then the faults end, recovery
-//! runs until nothing is left to do, and every sat is where the books, the stream, the mint and the
-//! Lightning node agree that it is.
+//! The soak: random melts of several wallets, brought by processes of their own, by the queue and
+//! by HTTP to processes that serve; with random Lightning outcomes, random faults on the wire,
+//! random deaths of every process, and a MongoDB whose primary is killed. Then the faults end,
+//! recovery runs until nothing is left to do, and every sat is where the books, the stream, the mint
+//! and the Lightning node agree that it is.
 //!
 //! `scripts/soak` runs a long one; the tests here are short. Each prints its seed, and
-//! `MELTD_TEST_SEED` repeats it: the same commands in the same ways with the same deaths in the same
-//! order, the store's at the same commands, and the same fate for the n-th request of a kind. Not
-//! repeated are the processes' race with each other, and so which melt the n-th request belongs to;
-//! ids, salts and invoices are new.
+//! `MELTD_TEST_SEED` repeats it: the same commands in the same ways with the same deaths in the
+//! same order, the store's at the same commands, and the same fate for the n-th request of a kind.
+//! Not repeated are the processes' race with each other, and so which melt the n-th request belongs
+//! to; ids, salts and invoices are new.
 //!
 //! | file | holds |
 //! |---|---|

@@ -29,8 +29,9 @@ const FAULTS_PER_MILLE: u64 = 120;
 /// small enough that several melts find some.
 const FUNDED_PER_MELT: u64 = 60;
 
-/// How often recovery is run without faults before what is left is called stuck.
-const LAST_ROUNDS: u32 = 20;
+/// How long recovery is run without faults before what is left is called stuck: a command that a
+/// dead process held comes again after half a minute.
+const LAST: Duration = Duration::from_secs(90);
 
 /// What died, and how often.
 #[derive(Debug, Default)]
@@ -126,17 +127,22 @@ fn fund(stage: &Stage, melts: u64) {
 /// themselves, and recovery runs until nothing is left to do. Returns the sagas that are not done.
 async fn finish(ground: &Ground, seed: u64, done: &[Done]) -> Vec<Value> {
     let stage = &ground.stage;
-    for _ in 0..LAST_ROUNDS {
+    let began = Instant::now();
+    while began.elapsed() < LAST {
         settle(stage, seed, done);
-        stage.scene.json(&["recover", "--wait", "10s"]);
+        stage.scene.json(&["recover", "--wait", "2s"]);
         // The mint holds a post as long as its payment is open and nobody asks; the wire may still
         // bring one that begins another payment.
         let is_quiet = stage.proxy.is_quiet() && ground.queued().await == 0;
         if is_quiet && unfinished(stage).is_empty() && is_published(stage) {
             break;
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
+    println!(
+        "all was quiet {} s after the last fault",
+        began.elapsed().as_secs()
+    );
     stage.proxy.quiet();
     assert_eq!(ground.queued().await, 0, "commands that nobody takes");
     assert!(is_published(stage), "events that nobody publishes");
