@@ -184,8 +184,8 @@ async fn t08_paid_with_unspent_inputs_is_parked() {
     stage.end().await;
 }
 
-/// What was paid stays paid, and what was spent stays spent: once it is recorded, a mint that denies
-/// all of it takes nothing back. Its change stays owed, and comes when it is honest again.
+/// What was paid stays paid, and what was spent stays spent: once it is recorded, a mint that
+/// denies all of it takes nothing back. Its change stays owed, and comes when it is honest again.
 async fn denied(on: On) {
     let stage = Stage::funded(on, 256).await;
     let invoice = stage.scene.invoice(200, paid());

@@ -1,8 +1,8 @@
 //! The soak: random melts of several wallets, brought by processes of their own, by the queue and
 //! by HTTP to processes that serve; with random Lightning outcomes, random faults on the wire,
 //! random deaths of every process, and a MongoDB whose primary is killed. Then the faults end,
-//! recovery runs until nothing is left to do, and every sat is where the books, the stream, the mint
-//! and the Lightning node agree that it is.
+//! recovery runs until nothing is left to do, and every sat is where the books, the stream, the
+//! mint and the Lightning node agree that it is.
 //!
 //! `scripts/soak` runs a long one; the tests here are short. Each prints its seed, and
 //! `MELTD_TEST_SEED` repeats it: the same commands in the same ways with the same deaths in the
