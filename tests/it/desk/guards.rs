@@ -48,8 +48,9 @@ const FROZEN: [(&[&str], &str); 2] = [
 ];
 
 /// Guards the time between the evidence and the record: somebody else settles the saga meanwhile,
-/// and the order is not taken, for it was given about something else.
-/// Seen red without the version and the fence in the append's condition: it was recorded.
+/// and the order is not taken, for it was given about something else. The head's condition, the
+/// unique place of each event and a trigger keep it out. Seen red without the first two: the caller
+/// was told that the store cannot be used.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_is_overtaken_is_not_recorded() {
     for (order, event) in FROZEN {
