@@ -161,16 +161,21 @@ async fn drained<S: Outbox>(store: &S) {
 }
 
 /// A full outbox, emptied.
-async fn rate<S: Store>(name: &str, store: &Arc<S>, wallet: &Wallet, count: u32) {
-    let bus = bus().await;
+async fn rate<S: Store>(
+    name: &str,
+    store: &Arc<S>,
+    bus: &Arc<NatsBus>,
+    wallet: &Wallet,
+    count: u32,
+) {
     let events = count * EVENTS;
-    let before = raw(&bus, "before", events).await;
+    let before = raw(bus, "before", events).await;
     sagas(&**store, wallet, count).await;
     let began = Instant::now();
-    let relay = start(store, &bus);
+    let relay = start(store, bus);
     drained(&**store).await;
     let per_second = f64::from(events) / began.elapsed().as_secs_f64();
-    let after = raw(&bus, "after", events).await;
+    let after = raw(bus, "after", events).await;
     println!(
         "{name:8} relay {per_second:7.0} events/s   raw publish, 64 in flight: \
          {before:7.0}/s before, {after:7.0}/s after"
@@ -179,14 +184,22 @@ async fn rate<S: Store>(name: &str, store: &Arc<S>, wallet: &Wallet, count: u32)
     relay.task.await.unwrap();
 }
 
-/// 200 events a second, two an append: from the return of the append to the consumer's read.
-async fn latency<S: Store>(name: &str, store: &Arc<S>, wallet: &Wallet, seconds: u32) {
-    let bus = bus().await;
-    let relay = start(store, &bus);
+/// 200 events a second, two an append: from the return of the append to the consumer's read. On the
+/// stream that the store's relay has filled before: into a new one it would first publish the whole
+/// log again, as it must.
+async fn latency<S: Store>(
+    name: &str,
+    store: &Arc<S>,
+    bus: &Arc<NatsBus>,
+    wallet: &Wallet,
+    seconds: u32,
+) {
+    let last = bus.facts(Stream::Events).await.unwrap().unwrap().last;
+    let relay = start(store, bus);
     let reader = tokio::spawn({
         let bus = bus.clone();
         let events = seconds * 200;
-        async move { arrivals(&bus, events).await }
+        async move { arrivals(&bus, last + 1, events).await }
     });
     // The relay's watch on the outbox is open, and the reader waits.
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -225,10 +238,10 @@ async fn latency<S: Store>(name: &str, store: &Arc<S>, wallet: &Wallet, seconds:
     relay.task.await.unwrap();
 }
 
-/// Reads until so many events have come: their ids, and when each was here.
-async fn arrivals(bus: &NatsBus, events: u32) -> Vec<(String, DateTime<Utc>)> {
+/// Reads from a position until so many events have come: their ids, and when each was here.
+async fn arrivals(bus: &NatsBus, from: u64, events: u32) -> Vec<(String, DateTime<Utc>)> {
     let mut seen = Vec::new();
-    let mut next = 1;
+    let mut next = from;
     while seen.len() < events as usize {
         let wait = Duration::from_secs(5);
         let page = bus.read(Stream::Events, Begin::At(next), None, 100, wait);
@@ -244,8 +257,9 @@ async fn all<S: Store>(name: &str, store: S, sagas: u32, seconds: u32) {
     let store = Arc::new(store);
     let npub = format!("npub-{}", uuid::Uuid::now_v7());
     let wallet = store.wallet(&npub, "http://mint", "sat").await.unwrap();
-    rate(name, &store, &wallet, sagas).await;
-    latency(name, &store, &wallet, seconds).await;
+    let bus = bus().await;
+    rate(name, &store, &bus, &wallet, sagas).await;
+    latency(name, &store, &bus, &wallet, seconds).await;
 }
 
 #[tokio::main]
