@@ -4,6 +4,7 @@
 mod books;
 mod bus;
 mod funding;
+mod guards;
 mod mint;
 mod outbox;
 mod reconciling;
