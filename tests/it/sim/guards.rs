@@ -70,8 +70,8 @@ async fn t11_a_position_that_comes_twice_is_noticed() {
     relay.abort();
 }
 
-/// Guards an answer that was confirmed shortly before trouble, by a stream that then lost it: unlike
-/// an event it stands in no chain and is not read back, so after trouble it goes out again.
+/// Guards an answer that was confirmed shortly before trouble, by a stream that then lost it: it is
+/// not read back as an event is, so after trouble it goes out again.
 ///
 /// Seen red with confirmations that outlive trouble: the row is gone, and so is the answer.
 #[tokio::test(start_paused = true)]
@@ -111,8 +111,8 @@ async fn t11_an_answer_confirmed_before_trouble_goes_out_again() {
     relay.abort();
 }
 
-/// Guards what a person puts back while the relay has it in hand: it is published once more, and not
-/// taken away on the strength of the first copy.
+/// Guards what a person puts back while the relay has it in hand: it is published once more, and
+/// not taken away on the strength of the first copy.
 ///
 /// Seen red with rows that are taken away whatever their round.
 #[tokio::test(start_paused = true)]
