@@ -3,6 +3,7 @@
 mod away;
 mod figures;
 mod fleet;
+mod memory;
 mod poison;
 mod scene;
 mod stop;
