@@ -56,6 +56,19 @@ pub struct ServeArgs {
     )]
     pub stop_timeout: Duration,
 
+    /// How often the store is counted for the metrics
+    //
+    // 30 s: a count reads every unfinished saga and every held coin, and nobody looks at a graph
+    // more often.
+    #[arg(
+        long,
+        env = "MELTD_SURVEY_EVERY",
+        default_value = "30s",
+        value_parser = duration,
+        value_name = "TIME"
+    )]
+    pub survey_every: Duration,
+
     /// Where the bus is.
     #[command(flatten)]
     pub bus: BusConfig,
@@ -112,6 +125,7 @@ impl ServeArgs {
                 ..relay::Tuning::default()
             },
             heads: None,
+            survey_every: self.survey_every,
             stop_timeout: self.stop_timeout,
         })
     }

@@ -5,6 +5,7 @@
 //! "Durability barriers"), so that the happy path of a melt is two transactions.
 
 mod alert;
+mod counted;
 mod gate;
 mod log;
 mod outcome;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use crate::failpoint;
-use crate::metrics::{CodeLabel, Outcome, StepLabel, metrics};
+use crate::metrics::{StepLabel, metrics};
 use crate::perform::{Claims, Probes, Round};
 use crate::ports::{Append, Clock, HeadAfter, Lease, Mint, NewSaga, Store, StoreError};
 use crate::saga::chain::{self, Tail};
@@ -280,7 +281,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         }
         failpoint::hit(&format!("append.after.{name}"));
         metrics().appends.observe(began.elapsed().as_secs_f64());
-        count_end(run);
+        counted::appended(&run.durable, &run.saga, &run.buffer);
         run.buffer.clear();
         run.tries = 0;
         run.durable = run.saga.clone();
@@ -368,10 +369,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let code = Code::CriticalDbFailureAfterMintSuccess;
         error!(saga_id = %run.tail.saga, %code, %source, "{}", code.advice());
         if !again {
-            let label = CodeLabel {
-                code: code.as_str(),
-            };
-            metrics().criticals.get_or_create(&label).inc();
+            metrics().criticals.get_or_create(&code.into()).inc();
             self.alerts.raise(Alert {
                 saga: Some(run.tail.saga.clone()),
                 wallet: Some(run.saga.adoption.wallet.clone()),
@@ -434,17 +432,6 @@ impl From<FlushError> for DriveError {
             FlushError::ChooseAgain => DriveError::Lost,
             FlushError::Drive(error) => error,
         }
-    }
-}
-
-/// A saga that has just come to its end is counted, once, by the process that wrote the end.
-fn count_end(run: &Run) {
-    if run.saga.state.is_terminal() && !run.durable.state.is_terminal() {
-        let label = Outcome {
-            kind: run.saga.adoption.command.kind().as_str(),
-            state: run.saga.state.as_str(),
-        };
-        metrics().ended.get_or_create(&label).inc();
     }
 }
 

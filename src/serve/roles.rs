@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{Broken, Serve};
+use crate::metrics::metrics;
 use crate::ports::{Access, Bus, Clock, Mint, Outbox, Store, StoreError, Stream};
 use crate::readiness::Part;
 use crate::reconcile;
@@ -149,9 +150,15 @@ impl<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
     }
 
     async fn drive_due(&self, stop: CancellationToken) -> Result<(), Broken> {
+        let driver = &self.pool.driver;
         while !stop.is_cancelled() {
-            match self.pool.driver.recover_due().await {
-                Ok(_) => self.readiness.well(Part::Recovery),
+            match driver.recover_due().await {
+                Ok(_) => {
+                    metrics().recovery_passes.inc();
+                    let now = driver.clock.now().timestamp();
+                    metrics().recovery_last.set(now);
+                    self.readiness.well(Part::Recovery);
+                }
                 Err(error @ StoreError::Unusable(_)) => {
                     return Err(Broken::of_store(Role::Recovery, error));
                 }

@@ -4,6 +4,7 @@ mod bodies;
 mod figures;
 mod follow;
 mod matrix;
+mod metrics;
 mod rough;
 mod scene;
 mod schema;

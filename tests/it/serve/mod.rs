@@ -3,6 +3,7 @@
 mod away;
 mod figures;
 mod fleet;
+mod metrics;
 mod poison;
 mod scene;
 mod stop;
