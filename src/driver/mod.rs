@@ -6,6 +6,7 @@
 
 mod alert;
 mod counted;
+mod critical;
 mod gate;
 mod log;
 mod outcome;
@@ -32,6 +33,8 @@ use crate::saga::proofs::project_proofs;
 use crate::saga::state::{Saga, State, Status};
 use crate::saga::step::{Seen, Step, Trouble, next_step};
 
+use critical::Unrecorded;
+
 pub use alert::{Alert, Alerts};
 pub use gate::Gate;
 pub use log::{fold, read};
@@ -57,6 +60,7 @@ pub struct Driver<S, M, C> {
     pub alerts: Alerts,
     pub(crate) claims: Arc<Claims>,
     pub(crate) probes: Arc<Probes>,
+    unrecorded: Arc<Unrecorded>,
 }
 
 impl<S, M, C> Clone for Driver<S, M, C> {
@@ -71,6 +75,7 @@ impl<S, M, C> Clone for Driver<S, M, C> {
             alerts: self.alerts.clone(),
             claims: self.claims.clone(),
             probes: self.probes.clone(),
+            unrecorded: self.unrecorded.clone(),
         }
     }
 }
@@ -102,6 +107,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             alerts: Alerts::default(),
             claims: Arc::default(),
             probes: Arc::default(),
+            unrecorded: Arc::default(),
         }
     }
 
@@ -275,12 +281,17 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(1));
                 }
-                Err(StoreError::Reload) => return Err(DriveError::Lost.into()),
+                Err(StoreError::Reload) => {
+                    // The log says more than this pass knows, or its next pass finds out again.
+                    self.unrecorded.forget(&run.tail.saga);
+                    return Err(DriveError::Lost.into());
+                }
                 Err(source) => return Err(DriveError::Store { paid, source }.into()),
             }
         }
         failpoint::hit(&format!("append.after.{name}"));
         metrics().appends.observe(began.elapsed().as_secs_f64());
+        self.unrecorded.forget(&run.tail.saga);
         counted::appended(&run.durable, &run.saga, &run.buffer);
         run.buffer.clear();
         run.tries = 0;
@@ -367,6 +378,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// Said each time in the log, and to the alerts' listener once.
     fn raise_critical(&self, run: &Run, source: &StoreError, again: bool) {
         let code = Code::CriticalDbFailureAfterMintSuccess;
+        self.unrecorded.raise(&run.tail.saga);
         error!(saga_id = %run.tail.saga, %code, %source, "{}", code.advice());
         if !again {
             metrics().criticals.get_or_create(&code.into()).inc();

@@ -114,8 +114,8 @@ impl<S: Store, M: Mint, C: Clock, B: Bus> Intake<S, M, C, B> {
         };
         match self.pool.driver.submit_melt(&origin, &request).await {
             Ok(submitted) => self.submitted(submitted).await,
-            Err(Refused { code, reason }) if is_ours(code) => Verdict::Later(code, reason),
-            Err(Refused { code, reason }) => {
+            Err(Refused { code, reason, .. }) if is_ours(code) => Verdict::Later(code, reason),
+            Err(Refused { code, reason, .. }) => {
                 let name = named.unwrap_or_default();
                 let answer = reply::refused(&name, code, &reason);
                 Verdict::Answer(CommandResult::REFUSED, Box::new(answer))

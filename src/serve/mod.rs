@@ -331,7 +331,9 @@ impl Broken {
     }
 
     fn of_store(role: Role, error: StoreError) -> Self {
-        let Refused { code, reason: why } = Refused::from(error);
+        let Refused {
+            code, reason: why, ..
+        } = Refused::from(error);
         let role = Some(role);
         Broken { role, code, why }
     }

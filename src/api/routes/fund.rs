@@ -18,13 +18,14 @@ use crate::api::caller::Caller;
 use crate::api::extract::Body;
 use crate::api::openapi::Refusals;
 use crate::api::run::{Patience, run};
+use crate::api::view;
 use crate::driver::fold;
 use crate::intake::{Origin, Refused, Target};
 use crate::ports::{Access, Clock, Loaded, Mint, Scope, Store};
 use crate::saga::code::Code;
 use crate::saga::command::{Command, Kind};
-use crate::saga::ids::sum;
-use crate::saga::state::{Saga, State as At};
+use crate::saga::ids::{Amount, SagaId, sum};
+use crate::saga::state::{Saga, State as At, Status};
 
 /// How long a mint may take for an invoice before the answer is 202.
 const QUOTE_WAIT: Duration = Duration::from_secs(15);
@@ -71,8 +72,10 @@ pub(crate) async fn mint<S: Store + Access, M: Mint, C: Clock>(
         drive: Duration::ZERO,
     };
     let place = api.melts.take(&npub)?;
-    let (saga, _) = run(&api, place, patience, submit).await?;
-    Ok(created(body(&api.load(&saga).await?)?))
+    match run(&api, place, patience, submit).await {
+        Ok(saga) => Ok(created(body(&api.load(&saga).await?)?)),
+        Err(failure) => doubtful(failure, &npub, (Kind::Mint, ask.amount)).map(created),
+    }
 }
 
 /// Take a token in
@@ -103,8 +106,11 @@ pub(crate) async fn receive<S: Store + Access, M: Mint, C: Clock>(
         drive: wait.max(WAIT),
     };
     let place = api.melts.take(&npub)?;
-    let (saga, _) = run(&api, place, patience, submit).await?;
-    Ok(created(body(&api.load(&saga).await?)?))
+    match run(&api, place, patience, submit).await {
+        Ok(saga) => Ok(created(body(&api.load(&saga).await?)?)),
+        // What it is worth is in the token, which nobody has opened here.
+        Err(failure) => doubtful(failure, &npub, (Kind::Receive, 0)).map(created),
+    }
 }
 
 /// A funding
@@ -192,9 +198,43 @@ fn body(loaded: &Loaded) -> Answer<FundBody> {
         invoice: quote.and_then(|quote| quote.invoice.clone()),
         quote_id: quote.and_then(|quote| quote.id.clone()),
         expires_at: quote.and_then(|quote| quote.expires_at),
-        location: format!("/api/wallet/{npub}/{kind}/{id}"),
+        location: location(npub, kind, id),
         problem: problem(&saga, loaded),
     })
+}
+
+/// The body of what the store may have taken.
+///
+/// # Errors
+/// Every other failure, as it is.
+fn doubtful(failure: Failure, npub: &str, (kind, amount): (Kind, Amount)) -> Answer<FundBody> {
+    let Some(saga) = failure.in_doubt() else {
+        return Err(failure);
+    };
+    let kind = kind.as_str();
+    Ok(FundBody {
+        success: None,
+        transaction_id: saga.to_string(),
+        kind: kind.to_owned(),
+        state: view::UNKNOWN.to_owned(),
+        status: Status::Active.as_str().to_owned(),
+        amount,
+        gained: 0,
+        fee: 0,
+        invoice: None,
+        quote_id: None,
+        expires_at: None,
+        location: location(npub, kind, &saga),
+        problem: Some(Problem {
+            error: "Not finished".to_owned(),
+            support_id: Some(saga.to_string()),
+            ..*failure.problem
+        }),
+    })
+}
+
+fn location(npub: &str, kind: &str, id: &SagaId) -> String {
+    format!("/api/wallet/{npub}/{kind}/{id}")
 }
 
 fn problem(saga: &Saga, loaded: &Loaded) -> Option<Problem> {

@@ -3,6 +3,7 @@
 mod bodies;
 mod figures;
 mod follow;
+mod golden;
 mod matrix;
 mod metrics;
 mod rough;
