@@ -227,11 +227,10 @@ pub(crate) fn conserve(account: &mut Account, saga: &Saga) {
         let paid = i128::from(committed.amount);
         account.paid += paid;
         account.owed += owed;
-        account.fees += i128::from(sent.input_amount) - paid - sum(&saga.change) - owed;
+        let back = sum(&saga.change) + owed + i128::from(saga.written_off);
+        account.fees += i128::from(sent.input_amount) - paid - back;
     }
-    if let Some(resolution) = &saga.resolution {
-        account.written_off += i128::from(resolution.written_off);
-    }
+    account.written_off += i128::from(saga.written_off);
 }
 
 /// The coins that an event wrote off because the mint holds them as spent.

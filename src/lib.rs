@@ -26,7 +26,7 @@
 //! | [`saga`] | nothing of this crate: no async, no I/O, no clock, no randomness |
 //! | [`ports`] | `saga` |
 //! | [`wire`] | `saga`, `ports` |
-//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`] | those three |
+//! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`breaker`] | those three |
 //! | [`reconcile`], [`restore`], [`doctor`] | the same |
 //! | [`audit`], [`stream`] | `saga`, `ports`, and how a log is folded |
 //! | [`queue`], [`relay`] | the same, over the bus |
@@ -57,6 +57,8 @@ pub mod pool;
 /// The input and output of one step.
 pub mod perform;
 
+/// Which mints may be given something new.
+pub mod breaker;
 /// Publishes what is in the outbox, and publishes it again when the stream has lost it.
 pub mod relay;
 

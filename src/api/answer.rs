@@ -83,16 +83,20 @@ pub(super) fn status_of(code: Code) -> StatusCode {
         Code::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::RequestTooSlow => StatusCode::REQUEST_TIMEOUT,
         Code::RateLimited | Code::TooManyMelts => StatusCode::TOO_MANY_REQUESTS,
-        Code::InvoiceInUse | Code::IntentInUse | Code::CommandIdReused | Code::CoinsBusy => {
-            StatusCode::CONFLICT
-        }
+        Code::InvoiceInUse
+        | Code::IntentInUse
+        | Code::CommandIdReused
+        | Code::CoinsBusy
+        | Code::VersionMoved => StatusCode::CONFLICT,
         Code::StoreUnreachable
         | Code::StoreUnusable
         | Code::StoreNoReplicaSet
         | Code::NotReady
         | Code::MintUnreachable
         | Code::MintSlow
-        | Code::MintRateLimited => StatusCode::SERVICE_UNAVAILABLE,
+        | Code::MintRateLimited
+        | Code::MintPaused
+        | Code::ObserveOnly => StatusCode::SERVICE_UNAVAILABLE,
         // It may have been taken, and then it is driven: nothing that invites paying otherwise. The
         // routes give it the body of what is not decided, with the place to look at.
         Code::AdoptionUnknown => StatusCode::ACCEPTED,
@@ -107,6 +111,7 @@ pub(super) fn status_of(code: Code) -> StatusCode {
         | Code::MintRefused
         | Code::MintNonsense
         | Code::QuoteMismatch
+        | Code::ResolutionRefused
         | Code::QuoteExpired => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::BAD_REQUEST,
     }

@@ -5,18 +5,22 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::desk::{DeskArgs, ResolveArgs};
 use super::dlq::DlqArgs;
 use super::doctor::DoctorArgs;
 use super::exit;
+use super::mints::MintsCommand;
 use super::reconcile::ReconcileArgs;
 use super::relay::RelayArgs;
 use super::restore::RestoreArgs;
 use super::serve::ServeArgs;
 use super::streams::{EventsCommand, FromStreamArgs, VerifyArgs};
 use super::token::TokenCommand;
-use super::values::{KindArg, PolicyArg, StatusArg, duration};
+use super::values::{KindArg, PolicyArg, StatusArg, age, code, duration, state};
 use crate::config::{Config, LimitArgs};
+use crate::saga::code::Code;
 use crate::saga::ids::Amount;
+use crate::saga::state::State;
 
 /// Pays Lightning invoices out of Cashu ecash, and never loses, strands or doubles a sat.
 #[derive(Debug, Parser)]
@@ -52,6 +56,9 @@ pub enum Command {
     /// Look at sagas: every melt, mint and receive is one
     #[command(subcommand)]
     Saga(SagaCommand),
+    /// Look at mints, and stop new payments through one
+    #[command(subcommand)]
+    Mints(MintsCommand),
     /// Watch the events
     #[command(subcommand)]
     Events(EventsCommand),
@@ -177,9 +184,25 @@ pub enum SagaCommand {
     /// The newest sagas, oldest of them first
     List(ListArgs),
     /// One saga: its timeline, where it stands, what comes next
-    Show(SagaArgs),
+    Show(ShowArgs),
     /// Compute one saga's hash chain and state again
     Verify(SagaArgs),
+    /// Put one saga on the desk: nothing that moves money is done; asking goes on
+    Park(DeskArgs),
+    /// Take one saga off the desk
+    Resume(DeskArgs),
+    /// Decide one saga, on evidence that is asked for now
+    Resolve(ResolveArgs),
+}
+
+/// `meltd saga show`
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The saga's id
+    pub id: String,
+    /// Ask the mint what it says now, and say what recovery would make of it; changes nothing
+    #[arg(long)]
+    pub evidence: bool,
 }
 
 /// `meltd saga list`
@@ -194,6 +217,21 @@ pub struct ListArgs {
     /// Only this owner's
     #[arg(long, value_name = "NPUB")]
     pub npub: Option<String>,
+    /// Only in these states, such as sent or fencing
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state)]
+    pub state: Vec<State>,
+    /// Only those that were adopted longer ago than this
+    #[arg(long, value_name = "TIME", value_parser = age)]
+    pub older_than: Option<Duration>,
+    /// Only those about at least this much, in the wallet's unit
+    #[arg(long, value_name = "SAT")]
+    pub min_value: Option<Amount>,
+    /// Only at this mint
+    #[arg(long, value_name = "URL")]
+    pub mint: Option<String>,
+    /// Only parked, raised or waiting for this reason, such as SPENT_BUT_UNPAID
+    #[arg(long, value_name = "CODE", value_parser = code)]
+    pub reason: Option<Code>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub limit: usize,

@@ -82,6 +82,8 @@ impl Exit {
                 | Code::MintSlow
                 | Code::MintRateLimited
                 | Code::MintNonsense
+                | Code::MintPaused
+                | Code::ObserveOnly
         );
         if usage {
             Exit::Usage

@@ -38,8 +38,11 @@ pub(super) fn facts(event: &Event, unit: &str) -> String {
         Event::Parked(e) => format!("by {}, {}: {}", e.by, e.code, e.evidence),
         Event::Resumed(e) => format!("by {}: {}", e.by, e.reason),
         Event::OperatorResolved(e) => format!(
-            "by {}: {:?}, {} {unit} written off: {}",
-            e.by, e.resolution, e.written_off, e.reason
+            "by {}: {}, {} {unit} written off: {}",
+            e.by,
+            e.resolution.as_str(),
+            e.written_off,
+            e.reason
         ),
         Event::MintQuoteCreated(e) => {
             let locked = if e.locked { ", locked to our key" } else { "" };

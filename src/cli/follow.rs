@@ -68,6 +68,7 @@ pub(super) async fn go_on<S: Store, M: Mint, C: Clock>(
         }
         Some(Err(error)) => Err(Failure::of_drive(&error, id)),
         None => {
+            let_go(act, id).await;
             let known = stored(&*act.driver.store, id).await?;
             let waits = (!is_answer(&known.saga)).then(|| "stopped by a signal".to_owned());
             let stopped = true;
@@ -77,6 +78,14 @@ pub(super) async fn go_on<S: Store, M: Mint, C: Clock>(
                 ..known
             })
         }
+    }
+}
+
+/// Gives back what this process still holds, because it was stopped.
+pub(super) async fn let_go<S: Store, M: Mint, C: Clock>(act: &Act<S, M, C>, id: &SagaId) {
+    if let Err(why) = act.driver.let_go(id).await {
+        // It ends by itself, a little later.
+        tracing::warn!(saga_id = %id, %why, "the lease could not be given back");
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `serve.rs` | the process that serves |
 //! | `dlq.rs` | commands that were put aside |
 //! | `melt.rs`, `fund.rs`, `recover.rs` | what moves money |
+//! | `desk.rs`, `evidence.rs`, `mints.rs` | the operator's desk |
 //! | `reconcile.rs`, `restore.rs`, `doctor.rs` | what holds the store against the mint |
 //! | `balance.rs`, `sagas.rs`, `show.rs`, `timeline.rs`, `facts.rs`, `audit.rs` | what only looks |
 //! | `streams.rs` | what reads the event stream: tail, audit, recovery from it |
@@ -22,13 +23,16 @@ mod audit;
 mod balance;
 #[cfg(feature = "embedded-mint")]
 pub mod demo;
+pub mod desk;
 pub mod dlq;
 pub mod doctor;
+mod evidence;
 pub mod exit;
 mod facts;
 mod follow;
 mod fund;
 mod melt;
+pub mod mints;
 pub mod output;
 mod progress;
 mod reconcile;
@@ -49,10 +53,12 @@ use crate::driver::Driver;
 use crate::intake::{Origin, Target};
 use crate::ports::{Access, Clock, Mint, Store};
 use crate::saga::code::Code;
+use crate::saga::decide::Order;
 use crate::saga::ids::Producer;
 use crate::saga::step::Trouble;
 use args::{Command, SagaCommand};
 use exit::{Exit, Failure};
+use mints::MintsCommand;
 use output::Out;
 use token::TokenCommand;
 
@@ -123,23 +129,42 @@ impl<S: Store + Access, M: Mint, C: Clock> Act<S, M, C> {
             Command::Melt(args) => out.end(melt::melt(self, args).await),
             Command::Mint(args) => out.end(fund::mint(self, args).await),
             Command::Receive(args) => out.end(fund::receive(self, args).await),
-            Command::Recover(args) if args.dry_run => out.end(recover::dry_run(self).await),
-            Command::Recover(args) => out.end(recover::recover(self, *args).await),
+            Command::Recover(args) if !args.dry_run => out.end(recover::recover(self, *args).await),
+            Command::Saga(command) => self.at_the_desk(command).await,
+            Command::Mints(MintsCommand::Pause(args)) => out.end(mints::pause(self, args).await),
+            Command::Mints(MintsCommand::Resume(args)) => out.end(mints::resume(self, args).await),
             Command::Wallet(args::WalletCommand::Reconcile(args)) => {
                 out.end(reconcile::reconcile(self, args).await)
             }
             Command::Restore(args) => out.end(restore::restore(self, args).await),
-            looking @ (Command::Demo(_)
+            looking @ (Command::Mints(MintsCommand::List)
+            | Command::Demo(_)
             | Command::Doctor(_)
             | Command::Serve(_)
             | Command::Dlq(_)
             | Command::Relay(_)
             | Command::Balance(_)
             | Command::Wallet(args::WalletCommand::List)
-            | Command::Saga(_)
+            | Command::Recover(_)
             | Command::Events(_)
             | Command::Token(_)
             | Command::Audit(_)) => look(&*self.driver.store, looking, out).await,
+        }
+    }
+}
+
+impl<S: Store + Access, M: Mint, C: Clock> Act<S, M, C> {
+    /// Does what an operator does about one saga.
+    async fn at_the_desk(&self, command: SagaCommand) -> Exit {
+        let out = self.out;
+        match command {
+            SagaCommand::Show(args) if args.evidence => {
+                out.end(evidence::show(self, &args.id).await)
+            }
+            SagaCommand::Park(args) => out.end(desk::order(self, args, Order::Park).await),
+            SagaCommand::Resume(args) => out.end(desk::order(self, args, Order::Resume).await),
+            SagaCommand::Resolve(args) => out.end(desk::resolve(self, args).await),
+            looking => look(&*self.driver.store, Command::Saga(looking), out).await,
         }
     }
 }
@@ -153,6 +178,8 @@ pub async fn look<S: Store + Access>(store: &S, command: Command, out: Out) -> E
         Command::Saga(SagaCommand::Show(args)) => out.end(show::show(store, &args.id).await),
         Command::Saga(SagaCommand::Verify(args)) => out.end(show::verify(store, &args.id).await),
         Command::Audit(args::AuditCommand::Verify(_)) => out.end(audit::verify(store).await),
+        Command::Recover(_) => out.end(recover::dry_run(store).await),
+        Command::Mints(_) => out.end(mints::list(store).await),
         Command::Token(TokenCommand::Create(args)) => out.end(token::create(store, args).await),
         Command::Token(TokenCommand::List) => out.end(token::list(store).await),
         Command::Token(TokenCommand::Revoke(args)) => out.end(token::revoke(store, args).await),
@@ -163,12 +190,12 @@ pub async fn look<S: Store + Access>(store: &S, command: Command, out: Out) -> E
         | Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
+        | Command::Saga(SagaCommand::Park(_) | SagaCommand::Resume(_) | SagaCommand::Resolve(_))
         | Command::Wallet(args::WalletCommand::Reconcile(_))
         | Command::Restore(_)
         | Command::Doctor(_)
         | Command::Events(_)
-        | Command::Audit(args::AuditCommand::Key)
-        | Command::Recover(_) => Exit::Usage,
+        | Command::Audit(args::AuditCommand::Key) => Exit::Usage,
     }
 }
 
@@ -178,17 +205,22 @@ pub fn acts(command: &Command) -> bool {
         Command::Melt(_)
         | Command::Mint(_)
         | Command::Receive(_)
-        | Command::Recover(_)
         | Command::Restore(_)
         | Command::Doctor(_)
         | Command::Wallet(args::WalletCommand::Reconcile(_)) => true,
+        Command::Recover(args) => !args.dry_run,
+        Command::Mints(command) => !matches!(command, MintsCommand::List),
+        Command::Saga(command) => match command {
+            SagaCommand::Show(args) => args.evidence,
+            SagaCommand::Park(_) | SagaCommand::Resume(_) | SagaCommand::Resolve(_) => true,
+            SagaCommand::List(_) | SagaCommand::Verify(_) => false,
+        },
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Dlq(_)
         | Command::Relay(_)
         | Command::Balance(_)
         | Command::Wallet(args::WalletCommand::List)
-        | Command::Saga(_)
         | Command::Events(_)
         | Command::Token(_)
         | Command::Audit(_) => false,

@@ -7,11 +7,12 @@ use serde::Serialize;
 use super::Act;
 use super::args::RecoverArgs;
 use super::exit::{Exit, Failure, inside};
-use super::follow::stored;
+use super::follow::{let_go, stored};
 use super::output::{Answer, table};
 use super::progress::Waiting;
 use super::sagas::outcome;
-use crate::ports::{Clock, Head, Mint, Store};
+use crate::driver::fold;
+use crate::ports::{Clock, Head, HeadFilter, Mint, Store};
 use crate::recovery::{Fate, Intention, Report};
 use crate::saga::code::Code;
 use crate::saga::command::Kind;
@@ -20,6 +21,9 @@ use crate::saga::state::{State, Status};
 
 /// On top of a lease's life: the store's clock and this one need not tick together.
 const LEASE_MARGIN: Duration = Duration::from_millis(300);
+
+/// Heads read at a time.
+const PAGE: u32 = 500;
 
 const NOTHING: &str = "nothing to recover\n";
 
@@ -65,6 +69,11 @@ pub(super) async fn recover<S: Store, M: Mint, C: Clock>(
     let before = act.driver.unfinished().await?;
     let waiting = Waiting::new(act.out);
     let done = waiting.on(pass(act, &before, args.wait, &waiting)).await;
+    if done.is_none() {
+        for head in &before {
+            let_go(act, &head.new.id).await;
+        }
+    }
     let mut lines = Vec::new();
     for head in before {
         let told = done.as_ref().and_then(|report| told(report, &head.new.id));
@@ -200,11 +209,33 @@ fn verdict(lines: &[Line], report: Option<&Report>) -> Option<Failure> {
     None
 }
 
-/// What the next pass would begin with.
-pub(super) async fn dry_run<S: Store, M: Mint, C: Clock>(
-    act: &Act<S, M, C>,
-) -> Result<DryRunAnswer, Failure> {
-    let sagas = act.driver.recover_dry_run().await?;
+/// What the next pass would begin with, and why. It asks no mint.
+pub(super) async fn dry_run<S: Store>(store: &S) -> Result<DryRunAnswer, Failure> {
+    let mut filter = HeadFilter {
+        statuses: vec![Status::Active, Status::Owing, Status::Parked],
+        limit: PAGE,
+        ..HeadFilter::default()
+    };
+    let mut sagas = Vec::new();
+    loop {
+        let heads = store.heads(filter.clone()).await?;
+        let Some(last) = heads.last() else { break };
+        filter.after = Some(last.new.id.clone());
+        for head in heads {
+            let Some(loaded) = store.load(&head.new.id).await? else {
+                continue;
+            };
+            sagas.push(match fold(&loaded) {
+                Ok((saga, _)) => Intention::of(&loaded.head, &saga),
+                Err(error) => Intention {
+                    saga: head.new.id,
+                    state: head.state,
+                    step: "nothing".to_owned(),
+                    why: Some(error.to_string()),
+                },
+            });
+        }
+    }
     Ok(DryRunAnswer { sagas })
 }
 
@@ -247,7 +278,7 @@ impl Answer for DryRunAnswer {
             let why = why.clone().unwrap_or_default();
             vec![saga.to_string(), state.clone(), step.clone(), why]
         });
-        let head = ["saga", "state", "would", "because it last waited for"];
+        let head = ["saga", "state", "would", "because"];
         table(&head, &rows.collect::<Vec<_>>())
     }
 }

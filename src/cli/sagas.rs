@@ -2,15 +2,18 @@
 
 use std::collections::VecDeque;
 
+use chrono::Utc;
+
 use serde::Serialize;
 
 use super::args::ListArgs;
 use super::exit::Failure;
 use super::output::{Answer, table};
 use super::timeline;
+use crate::driver::fold;
 use crate::intake::Refused;
 use crate::npub;
-use crate::ports::{Head, HeadFilter, Store};
+use crate::ports::{Head, HeadFilter, Store, StoreError};
 use crate::saga::code::Code;
 use crate::saga::command::{Command, Kind};
 use crate::saga::ids::{Amount, SagaId, sum};
@@ -65,7 +68,11 @@ pub(super) async fn list<S: Store>(store: &S, args: ListArgs) -> Result<ListAnsw
             let page = store.heads(filter.clone()).await?;
             let Some(last) = page.last() else { break };
             filter.after = Some(last.new.id.clone());
-            newest.extend(page);
+            for head in page.into_iter().filter(|head| args.fits(head)) {
+                if is_because(store, &head, args.reason).await? {
+                    newest.push_back(head);
+                }
+            }
             newest
                 .make_contiguous()
                 .sort_by(|a, b| a.new.id.cmp(&b.new.id));
@@ -75,6 +82,46 @@ pub(super) async fn list<S: Store>(store: &S, args: ListArgs) -> Result<ListAnsw
     }
     let sagas = newest.into_iter().map(row).collect();
     Ok(ListAnswer { sagas })
+}
+
+impl ListArgs {
+    /// The filters that the store does not know of.
+    fn fits(&self, head: &Head) -> bool {
+        let state = self.state.is_empty() || self.state.iter().any(|s| s.as_str() == head.state);
+        let age = Utc::now().signed_duration_since(head.created_at);
+        let age = age.to_std().unwrap_or_default();
+        let value = amount(&head.new.command);
+        let mint = self.mint.as_deref().map(|url| url.trim_end_matches('/'));
+        let is_mint = |url: &str| url == head.new.wallet.mint_url.trim_end_matches('/');
+        state
+            && self.older_than.is_none_or(|old| age >= old)
+            && self.min_value.is_none_or(|least| value >= least)
+            && mint.is_none_or(is_mint)
+    }
+}
+
+/// True if the last pass has ended with this code, or if the log says that the saga is parked,
+/// raised or ended for it.
+async fn is_because<S: Store>(
+    store: &S,
+    head: &Head,
+    code: Option<Code>,
+) -> Result<bool, StoreError> {
+    let Some(code) = code else {
+        return Ok(true);
+    };
+    let why = head.last_error.as_deref();
+    let word = why.and_then(|why| why.split(':').next());
+    if head.doubt.is_some_and(|d| d.code == code) || word == Some(code.as_str()) {
+        return Ok(true);
+    }
+    let loaded = store.load(&head.new.id).await?;
+    let Some(Ok((saga, _))) = loaded.as_ref().map(fold) else {
+        return Ok(false);
+    };
+    let parked = saga.parked.as_ref().map(|p| p.code);
+    let ended = saga.ended.as_ref().map(|e| e.code);
+    Ok(parked == Some(code) || ended == Some(code) || saga.criticals.contains(&code))
 }
 
 fn row(head: Head) -> Row {

@@ -69,6 +69,12 @@ pub struct ServeArgs {
     )]
     pub survey_every: Duration,
 
+    /// Only look: ask mints, record what they say, and move no money; new commands are refused
+    //
+    // Off: for the first start on a store of which nobody knows how old it is.
+    #[arg(long, env = "MELTD_OBSERVE_ONLY")]
+    pub observe_only: bool,
+
     /// Where the bus is.
     #[command(flatten)]
     pub bus: BusConfig,
@@ -117,6 +123,7 @@ impl ServeArgs {
             roles,
             api: self.api.clone(),
             places: usize::try_from(self.places).unwrap_or(1),
+            observe_only: self.observe_only,
             producers: Arc::new(producers),
             unit: Arc::from(unit),
             relay: relay::Tuning {

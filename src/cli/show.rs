@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::evidence::Fresh;
 use super::exit::{Exit, Failure};
 use super::output::{Answer, fields};
 use super::sagas::{amount, outcome};
@@ -9,7 +10,7 @@ use super::timeline::{self, Moment};
 use crate::driver::fold;
 use crate::intake::Refused;
 use crate::ports::{Loaded, Store};
-use crate::recovery::describe;
+use crate::recovery::Intention;
 use crate::saga::code::Code;
 use crate::saga::command::Kind;
 use crate::saga::ids::{Amount, SagaId};
@@ -34,6 +35,10 @@ pub(super) struct ShowAnswer {
     waiting_for: Option<String>,
     preimage: Option<String>,
     next: Option<String>,
+    why: Option<String>,
+    version: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) evidence: Option<Fresh>,
     head_hash: String,
     pub(super) timeline: Vec<Moment>,
 }
@@ -71,7 +76,9 @@ pub(super) async fn show<S: Store>(store: &S, id: &str) -> Result<ShowAnswer, Fa
     let loaded = load(store, id).await?;
     let saga = folded(&loaded)?;
     let head = &loaded.head;
-    let next = (!saga.state.is_terminal()).then(|| describe(&saga));
+    let intention = Intention::of(head, &saga);
+    let is_open = !saga.state.is_terminal();
+    let next = is_open.then_some(intention.step);
     Ok(ShowAnswer {
         saga: head.new.id.clone(),
         kind: saga.kind(),
@@ -89,6 +96,9 @@ pub(super) async fn show<S: Store>(store: &S, id: &str) -> Result<ShowAnswer, Fa
         waiting_for: head.last_error.clone().filter(|_| next.is_some()),
         preimage: saga.paid.as_ref().and_then(|p| p.preimage.clone()),
         next,
+        why: intention.why.filter(|_| is_open),
+        version: head.version,
+        evidence: None,
         head_hash: head.head_hash.clone(),
         timeline: timeline::of(&loaded),
     })
@@ -136,8 +146,9 @@ impl Answer for ShowAnswer {
             ("kind", self.kind.as_str().to_owned()),
             ("state", state),
             ("outcome", self.outcome.clone()),
+            ("version", self.version.to_string()),
             ("next", self.next.clone().unwrap_or_default()),
-            ("waits for", self.waiting_for.clone().unwrap_or_default()),
+            ("because", self.why.clone().unwrap_or_default()),
             ("looks", tries),
             ("owner", self.npub.clone()),
             ("mint", self.mint_url.clone()),
@@ -149,7 +160,9 @@ impl Answer for ShowAnswer {
             ("preimage", self.preimage.clone().unwrap_or_default()),
             ("head hash", self.head_hash.clone()),
         ]);
-        format!("{text}\n{}", timeline::human(&self.timeline))
+        let evidence = self.evidence.as_ref();
+        let evidence = evidence.map_or_else(String::new, |e| fields(&e.rows(&self.unit)));
+        format!("{text}{evidence}\n{}", timeline::human(&self.timeline))
     }
 }
 

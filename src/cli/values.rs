@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::saga::code::Code;
 use crate::saga::command::{Kind, Policy};
-use crate::saga::state::Status;
+use crate::saga::state::{State, Status};
 
 /// [`Policy`] as an argument.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -70,6 +71,33 @@ impl From<KindArg> for Kind {
             KindArg::Receive => Kind::Receive,
             KindArg::Reconcile => Kind::Reconcile,
         }
+    }
+}
+
+/// A state by the word that the store has for it.
+pub(super) fn state(text: &str) -> Result<State, String> {
+    let known = State::ALL.into_iter().find(|s| s.as_str() == text);
+    known.ok_or_else(|| {
+        let all: Vec<_> = State::ALL.iter().map(|s| s.as_str()).collect();
+        format!("the states are {}", all.join(", "))
+    })
+}
+
+/// A code by its text.
+pub(super) fn code(text: &str) -> Result<Code, String> {
+    let known = Code::ALL.iter().find(|c| c.as_str() == text.to_uppercase());
+    known.copied().ok_or_else(|| {
+        "there is no such code; `meltd saga show` names the code of a saga".to_owned()
+    })
+}
+
+/// How old something is: as [`duration`], and days, such as `3d`; ten years at most.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    const DAY_S: u64 = 24 * 3600;
+    match text.strip_suffix('d').map(str::parse::<u64>) {
+        Some(Ok(days)) if days <= 3660 => Ok(Duration::from_secs(days * DAY_S)),
+        Some(_) => Err("write an age as 90s, 10m, 24h or 3d".to_owned()),
+        None => duration(text),
     }
 }
 

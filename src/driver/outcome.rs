@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::ports::StoreError;
+use crate::saga::decide::Doubt;
 use crate::saga::evolve::IllegalTransition;
 use crate::saga::ids::SagaId;
 use crate::saga::state::Saga;
@@ -14,6 +15,8 @@ pub struct Pass {
     pub saga: Saga,
     /// `None`: there is nothing left to do. Otherwise the wait, and what is waited for.
     pub later: Option<(Duration, String)>,
+    /// The contradiction that was seen, and in how many passes in a row.
+    pub doubt: Option<Doubt>,
 }
 
 /// Why a pass ended without a word on the saga.

@@ -22,6 +22,8 @@ pub struct Tuning {
     pub backoff_first: Duration,
     /// Longest wait between passes.
     pub backoff_max: Duration,
+    /// True: look, record what is seen, and move no money.
+    pub observe_only: bool,
     /// How long the store may take for a settlement before that is said to be CRITICAL. It is
     /// offered on all the same.
     pub critical_after: Duration,
@@ -49,6 +51,7 @@ impl Default for Tuning {
             lease_ttl: Duration::from_secs(15),
             backoff_first: Duration::from_millis(250),
             backoff_max: Duration::from_secs(300),
+            observe_only: false,
             // A hundred times what an append takes; a person who pays does not wait much longer.
             critical_after: Duration::from_secs(1),
             // Twice what a restore leaves out behind the last counter that it finds, so that a

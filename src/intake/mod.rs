@@ -27,7 +27,7 @@ use crate::npub;
 use crate::ports::{Adopted, Clock, Lease, Mint, NewSaga, Store, StoreError, Wallet};
 use crate::saga::chain::Hash;
 use crate::saga::code::Code;
-use crate::saga::command::Command;
+use crate::saga::command::{Command, Kind};
 use crate::saga::ids::{Producer, SagaId};
 
 pub use limits::{Caps, Scope};
@@ -280,6 +280,10 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// What can be wrong with a command that is new.
     async fn acceptable(&self, new: &NewSaga, scope: &Scope) -> Result<(), Refused> {
         scope.covers(&new.wallet)?;
+        // To look at a wallet's coins begins nothing.
+        if new.command.kind() != Kind::Reconcile {
+            self.admits(&new.wallet.mint_url).await?;
+        }
         if self.is_known_behind(&new.wallet)
             && let Err(trouble) = self.check_counters(&new.wallet).await?
         {
@@ -298,6 +302,24 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         }
         let caps = self.tuning.caps.and(&scope.caps);
         limits::check(&*self.store, &new.wallet, melt.amount(), &caps).await
+    }
+}
+
+impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
+    /// Refuses what would begin something new where nothing new may be begun.
+    async fn admits(&self, mint_url: &str) -> Result<(), Refused> {
+        if self.tuning.observe_only {
+            return Err(Refused::new(Code::ObserveOnly, ""));
+        }
+        if self.breaker.is_paused(&*self.store, mint_url).await? {
+            let seen = format!("an operator has paused the mint {mint_url}");
+            return Err(Refused::new(Code::MintPaused, seen));
+        }
+        if self.breaker.is_open(mint_url) {
+            let seen = format!("the mint {mint_url} has not answered for a while");
+            return Err(Refused::new(Code::MintPaused, seen));
+        }
+        Ok(())
     }
 }
 

@@ -1,14 +1,27 @@
 //! Asking the mint everything it can tell, in the order that makes the answers mean something.
 
-use super::{Answer, nonsense};
+use super::{Answer, nonsense, wallet_of};
 use crate::driver::Driver;
 use crate::ports::{Clock, Mint, Store, Wallet};
 use crate::saga::command::Kind;
 use crate::saga::ids::{Amount, Outputs, Range, SignedCoin};
 use crate::saga::state::{Saga, State};
-use crate::saga::step::{Change, Evidence, Inquiry, MeltWord, MintState};
+use crate::saga::step::{
+    Change, Evidence, Inquiry, MeltWord, MintState, has_coins_at_mint, inquiry,
+};
 
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
+    /// Asks everything that recovery would ask about this saga now; `None` if there is nothing of
+    /// it at the mint.
+    pub async fn look(&self, saga: &Saga) -> Option<(Inquiry, Evidence)> {
+        if !has_coins_at_mint(saga) {
+            return None;
+        }
+        let inquiry = inquiry(saga);
+        let evidence = self.inquire(saga, &wallet_of(saga), &inquiry).await;
+        Some((inquiry, evidence))
+    }
+
     /// States first, because they never block; then the quote, because a mint may settle only when
     /// asked; then NUT-09, for what was signed and never arrived.
     pub(super) async fn inquire(

@@ -13,7 +13,9 @@ use crate::saga::event::{MintSent, Purpose, SwapPrepared};
 use crate::saga::ids::{Amount, Coin, Outputs, Range, Signature, SignedCoin, Y};
 use crate::saga::plan;
 use crate::saga::state::Saga;
-use crate::saga::step::{Funding, MeltQuote, MeltWord, MintQuote, QuoteState, Seen, Step, Trouble};
+use crate::saga::step::{
+    Evidence, Funding, MeltQuote, MeltWord, MintQuote, QuoteState, Seen, Step, Trouble,
+};
 
 pub(crate) use counters::Probes;
 pub(crate) use preflight::{Claims, Round};
@@ -252,6 +254,42 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                 Ok((row.coin.clone(), row.signature.clone()))
             })
             .collect()
+    }
+}
+
+/// Whether the mint has answered a question; `None` if it was not asked one. A post is no question:
+/// it may take as long as the payment behind it.
+pub(crate) fn is_heard(seen: &Seen) -> Option<bool> {
+    fn told<T>(answer: &Answer<T>) -> bool {
+        !matches!(answer, Err(Trouble::Unknown { .. }))
+    }
+    match seen {
+        Seen::MeltQuote(answer) => Some(told(answer)),
+        Seen::MintQuote(answer) => Some(told(answer)),
+        Seen::Preflight(answer) => Some(told(answer)),
+        Seen::MintPrepared(answer) => Some(told(answer)),
+        // The quote is not looked at: a mint may hold that answer back while it pays.
+        Seen::Evidence(Evidence {
+            states: Ok(none), ..
+        }) if none.is_empty() => None,
+        Seen::Evidence(evidence) => Some(told(&evidence.states)),
+        Seen::Truth(answer) => Some(told(answer)),
+        // Counters that are behind are the wallet's trouble; only silence is the mint's.
+        Seen::NoCounters(trouble) => match trouble {
+            Trouble::Unknown {
+                code: Code::CountersBehind,
+                ..
+            } => None,
+            trouble => Some(!matches!(trouble, Trouble::Unknown { .. })),
+        },
+        Seen::Done
+        | Seen::MeltPrepared(_)
+        | Seen::SwapPrepared(_)
+        | Seen::FencePrepared(_)
+        | Seen::ReceivePrepared(_)
+        | Seen::Swapped(_)
+        | Seen::Melted(_)
+        | Seen::Minted(_) => None,
     }
 }
 

@@ -23,8 +23,8 @@ pub use outbox::{
     Again, Checkpoint, Holder, Link, Mark, Outbox, OutboxDepth, OutboxReply, OutboxRow, Refilled,
 };
 pub use store::{
-    Adopted, Append, Head, HeadAfter, HeadFilter, Health, Lease, Loaded, NewSaga, ProofRow, Store,
-    StoreError, Wallet,
+    Adopted, Append, Due, DueFilter, Head, HeadAfter, HeadFilter, Health, Later, Lease, Loaded,
+    NewSaga, Pause, ProofRow, Store, StoreError, Wallet,
 };
 
 /// The time, as a value that tests can move. UTC, milliseconds.

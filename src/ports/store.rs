@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::saga::chain::Record;
 use crate::saga::code::Code;
 use crate::saga::command::{Command, Kind};
+use crate::saga::decide::Doubt;
 use crate::saga::ids::{Coin, KeysetId, Producer, SagaId, Seq, Signature, WalletId, Y};
 use crate::saga::proofs::{ProofState, ProofWrite, Token};
 use crate::saga::state::Status;
@@ -80,6 +81,8 @@ pub struct Head {
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// What the last pass waited for, for a person.
     pub last_error: Option<String>,
+    /// The contradiction that the last passes have ended with, if they did.
+    pub doubt: Option<Doubt>,
     /// When it was adopted, by the store's clock.
     pub created_at: DateTime<Utc>,
     /// When the head last changed, by the store's clock.
@@ -168,6 +171,57 @@ pub struct ProofRow {
     pub token: Token,
     /// When it was spent, by the store's clock.
     pub spent_at: Option<DateTime<Utc>>,
+}
+
+/// Why a pass ended without progress, and when the saga is due again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Later {
+    /// From now, by the store's clock.
+    pub wait: Duration,
+    /// What was waited for, for a person.
+    pub why: String,
+    /// The contradiction that the pass saw, counted.
+    pub doubt: Option<Doubt>,
+}
+
+impl From<(Duration, String)> for Later {
+    fn from((wait, why): (Duration, String)) -> Self {
+        let doubt = None;
+        Later { wait, why, doubt }
+    }
+}
+
+/// Which due sagas to find.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DueFilter {
+    /// False: the longest due first. True: the youngest sagas first.
+    pub newest: bool,
+    /// Not those of these mints.
+    pub except_mints: Vec<String>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// A saga that is due: what recovery plans with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The saga.
+    pub saga: SagaId,
+    /// Its mint.
+    pub mint_url: String,
+}
+
+/// A mint that an operator has paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Canonical URL.
+    pub mint_url: String,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Since when, by the store's clock.
+    pub at: DateTime<Utc>,
 }
 
 /// Which sagas to list.
@@ -290,11 +344,25 @@ pub trait Store: Outbox {
         &self,
         lease: &Lease,
         owner: &str,
-        later: Option<(Duration, String)>,
+        later: Option<Later>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Sagas that are active, owing or parked, due and unleased, oldest due first.
-    fn due(&self, limit: u32) -> impl Future<Output = Result<Vec<SagaId>, StoreError>> + Send;
+    /// Sagas that are active, owing or parked, due and unleased.
+    fn due(&self, filter: DueFilter) -> impl Future<Output = Result<Vec<Due>, StoreError>> + Send;
+
+    /// Pauses a mint for all processes; one that is paused already keeps who, why and since when.
+    fn pause_mint(
+        &self,
+        mint_url: &str,
+        by: &str,
+        reason: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Ends a pause; false if there was none.
+    fn resume_mint(&self, mint_url: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Every pause, by URL.
+    fn pauses(&self) -> impl Future<Output = Result<Vec<Pause>, StoreError>> + Send;
 
     /// Heads in id order, or in the reverse of it.
     fn heads(

@@ -101,10 +101,13 @@ codes! {
     MintUnreachable = "MINT_UNREACHABLE", Medium, "The mint did not answer: check its URL and the network, then try again.";
     MintSlow = "MINT_SLOW", Medium, "The mint did not answer in time: try again later.";
     MintRateLimited = "MINT_RATE_LIMITED", Medium, "The mint asks to slow down: try again later.";
+    MintPaused = "MINT_PAUSED", Medium, "New payments through this mint are paused, by hand or because it does not answer: see meltd mints list, and try again later.";
+    ObserveOnly = "OBSERVE_ONLY", Medium, "This process only looks: it was started with observe-only and moves no money; start it without that option.";
     MintNonsense = "MINT_NONSENSE", High, "The mint's answer breaks the protocol: nothing was sent; report it to the mint's operator.";
     MintRefused = "MINT_REFUSED", Low, "The mint refused the request; its reason is in the detail.";
     QuoteMismatch = "QUOTE_MISMATCH", High, "The mint's quote is not for what was asked: nothing was sent; report it to the mint's operator.";
     QuoteExpired = "QUOTE_EXPIRED", Low, "The quote expired before it was used: try again.";
+    InvoicePaidElsewhere = "INVOICE_PAID_ELSEWHERE", Medium, "The mint says that this invoice is paid, or being paid, by somebody else; the coins are back: ask the payee before you pay again.";
     PaymentFailed = "PAYMENT_FAILED", Low, "The Lightning payment failed and can never happen later; the coins are back: try again or ask for another invoice.";
     TokenInvalid = "TOKEN_INVALID", Low, "Give a complete cashuA or cashuB token; this one cannot be read.";
     TokenForeign = "TOKEN_FOREIGN", Low, "The token is from another mint or unit than the wallet's.";
@@ -157,6 +160,9 @@ codes! {
     SeedOther = "SEED_OTHER", High, "This store was first used with another seed, and its coins cannot be spent with this one: name the right file with MELTD_SEED_FILE.";
     CountersBehind = "COUNTERS_BEHIND", Critical, "The mint has signed outputs ahead of our counters, as after restoring an old backup: run meltd restore --counters.";
     UnfenceableDust = "UNFENCEABLE_DUST", Medium, "No input is worth more than its fee, so nothing can be fenced: the melt stays pending until the mint decides.";
+    OperatorParked = "OPERATOR_PARKED", Medium, "An operator has put this saga on the desk: see who and why with meltd saga show, then resume or resolve it.";
+    VersionMoved = "VERSION_MOVED", Low, "The saga has new events since you looked: look again with meltd saga show, then decide again.";
+    ResolutionRefused = "RESOLUTION_REFUSED", Low, "The evidence, or the saga's state, is against this resolution; nothing was changed. See meltd saga show --evidence.";
     NothingAtMint = "NOTHING_AT_MINT", Medium, "Gave up after many tries with nothing at the mint: resume it when the cause is mended.";
     StreamAhead = "STREAM_AHEAD", Critical, "The event stream holds events that the database has lost, as after restoring an old backup: run meltd recover --from-stream before anything else.";
     StreamDiverged = "STREAM_DIVERGED", Critical, "The event stream and the database tell different stories of the same saga: stop every meltd on this database and find out which copy of it was running.";

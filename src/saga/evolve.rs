@@ -3,10 +3,12 @@
 use super::code::Code;
 use super::command::{Command, Kind};
 use super::event::{
-    AtomicCommitted, Entry, Event, ProofsReleased, Purpose, QuoteCreated, Resolution, SwapDone,
+    AtomicCommitted, Entry, Event, OperatorResolved, ProofsReleased, Purpose, QuoteCreated,
+    Resolution, SwapDone, SwapPrepared,
 };
 use super::ids::{Coin, SagaId, Seq};
 use super::state::{Adoption, Ended, Paid, Quote, Saga, State, Swap};
+use super::step::fenced;
 
 /// An event that cannot follow the state: the log is damaged or the code is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,9 @@ impl std::error::Error for IllegalTransition {}
 pub fn evolve(mut saga: Saga, entry: &Entry) -> Result<Saga, IllegalTransition> {
     use State as S;
     let private = &entry.private;
+    if !belongs(&entry.event, saga.kind()) {
+        return Err(saga.illegal(&entry.event));
+    }
     let next = match (saga.state, &entry.event) {
         (
             S::Adopted,
@@ -60,12 +65,9 @@ pub fn evolve(mut saga: Saga, entry: &Entry) -> Result<Saga, IllegalTransition> 
             S::Planned
         }
         (S::Quoted, Event::PreflightBlocked(b)) => saga.end(S::Blocked, b.code, &b.reason),
-        (S::Planned | S::Swapping | S::Requested, Event::SwapPrepared(p)) => {
-            saga.swaps.push(Swap {
-                prepared: p.clone(),
-                done: false,
-            });
-            S::Swapping
+        (S::Planned, Event::SwapPrepared(p)) if p.purpose == Purpose::Plan => saga.prepare(p),
+        (S::Requested | S::Swapping, Event::SwapPrepared(p)) if p.purpose == Purpose::Receive => {
+            saga.prepare(p)
         }
         (S::Swapping, Event::SwapDone(d)) if d.purpose == Purpose::Plan => {
             saga.swap_done(d);
@@ -81,11 +83,7 @@ pub fn evolve(mut saga: Saga, entry: &Entry) -> Result<Saga, IllegalTransition> 
             saga.state
         }
         (S::Sent | S::Fencing, Event::SwapPrepared(p)) if p.purpose == Purpose::Fence => {
-            saga.swaps.push(Swap {
-                prepared: p.clone(),
-                done: false,
-            });
-            S::Fencing
+            saga.prepare(p)
         }
         (S::Fencing, Event::SwapDone(d)) if d.purpose == Purpose::Fence => {
             saga.swap_done(d);
@@ -109,7 +107,10 @@ pub fn evolve(mut saga: Saga, entry: &Entry) -> Result<Saga, IllegalTransition> 
             saga.change_open = c.change_open;
             saga.settled_or_owing()
         }
-        (S::Adopted | S::Requested | S::Quoted | S::Swapping, Event::Rejected(r)) => {
+        (S::Adopted | S::Requested | S::Quoted, Event::Rejected(r)) => {
+            saga.end(S::Rejected, r.code, &r.reason)
+        }
+        (S::Swapping, Event::Rejected(r)) if saga.kind() == Kind::Receive => {
             saga.end(S::Rejected, r.code, &r.reason)
         }
         (S::Adopted, Event::MintQuoteCreated(q)) => {
@@ -150,6 +151,38 @@ pub fn evolve(mut saga: Saga, entry: &Entry) -> Result<Saga, IllegalTransition> 
     Ok(saga)
 }
 
+/// True when an event can be one of a saga of this kind.
+fn belongs(event: &Event, kind: Kind) -> bool {
+    match event {
+        Event::MeltRequested(_)
+        | Event::QuoteCreated(_)
+        | Event::PreflightPassed(_)
+        | Event::PreflightBlocked(_)
+        | Event::ProofsSent(_)
+        | Event::MeltPaid(_)
+        | Event::AtomicCommitted(_)
+        | Event::ChangeCollected(_)
+        | Event::MeltRefused(_)
+        | Event::ProofsReleased(_) => kind == Kind::Melt,
+        Event::SwapPrepared(SwapPrepared { purpose, .. })
+        | Event::SwapDone(SwapDone { purpose, .. }) => match purpose {
+            Purpose::Plan | Purpose::Fence => kind == Kind::Melt,
+            Purpose::Receive => kind == Kind::Receive,
+        },
+        Event::MintQuoteCreated(_) | Event::MintSent(_) | Event::Minted(_) => kind == Kind::Mint,
+        Event::ReceiveRequested(_) | Event::Received(_) => kind == Kind::Receive,
+        Event::ReconcileRequested(_) => kind == Kind::Reconcile,
+        Event::Rejected(_)
+        | Event::CriticalRaised(_)
+        | Event::CriticalResolved(_)
+        | Event::Parked(_)
+        | Event::Resumed(_)
+        | Event::OperatorResolved(_)
+        | Event::Restored(_)
+        | Event::ProofCorrected(_) => true,
+    }
+}
+
 /// The quote of a melt, with the invoice it is for.
 fn melt_quote(saga: &Saga, q: &QuoteCreated, id: Option<String>) -> Quote {
     let invoice = match &saga.adoption.command {
@@ -179,32 +212,112 @@ impl Saga {
             .try_fold(Saga::adopted(adoption), evolve)
     }
 
+    fn illegal(&self, event: &Event) -> IllegalTransition {
+        IllegalTransition {
+            seq: self.seq.saturating_add(1),
+            saga: self.adoption.id.clone(),
+            state: self.state.as_str(),
+            event: event.name(),
+        }
+    }
+
     /// Events that annotate a state instead of leaving it; anything else cannot follow.
     fn note(mut self, state: State, event: &Event) -> Result<Saga, IllegalTransition> {
         match event {
-            Event::CriticalRaised(_) | Event::CriticalResolved(_) => {}
-            Event::ProofCorrected(_) | Event::Restored(_) => {}
-            Event::Parked(p) if !state.is_terminal() => self.parked = Some(p.clone()),
-            Event::Resumed(_) if self.parked.is_some() => self.parked = None,
-            Event::OperatorResolved(r) if !state.is_terminal() => {
-                self.parked = None;
-                self.resolution = Some(r.clone());
-                match r.resolution {
-                    Resolution::WrittenOff => self.state = State::WrittenOff,
-                    Resolution::Paid | Resolution::Released => {}
+            Event::CriticalRaised(c) => {
+                if !self.criticals.contains(&c.code) {
+                    self.criticals.push(c.code);
                 }
             }
-            other => {
-                return Err(IllegalTransition {
-                    seq: self.seq.saturating_add(1),
-                    saga: self.adoption.id,
-                    state: state.as_str(),
-                    event: other.name(),
-                });
-            }
+            Event::CriticalResolved(c) => self.criticals.retain(|code| *code != c.code),
+            Event::ProofCorrected(_) | Event::Restored(_) => {}
+            Event::Parked(p) if self.can_park() => self.parked = Some(p.clone()),
+            Event::Resumed(_) if self.parked.is_some() => self.parked = None,
+            Event::OperatorResolved(r) => match self.resolved(state, r) {
+                Some(next) => self.state = next,
+                None => return Err(self.illegal(event)),
+            },
+            other => return Err(self.illegal(other)),
         }
         self.seq = self.seq.saturating_add(1);
         Ok(self)
+    }
+
+    /// False once it has ended; and for a funding whose invoice may be paid at any time, because
+    /// parked and with nothing sent it would never be looked at again.
+    pub fn can_park(&self) -> bool {
+        let waits_for_payer = self.kind() == Kind::Mint && self.state == State::Quoted;
+        !self.state.is_terminal() && !waits_for_payer
+    }
+
+    /// True where an operator's decision can be carried out: `written-off` and `paid` only where
+    /// something was sent, `released` only before it is known to be paid.
+    pub fn can_resolve(&self, resolution: Resolution) -> bool {
+        use State as S;
+        match (resolution, self.kind()) {
+            (Resolution::Paid, Kind::Melt) => {
+                matches!(self.state, S::Paid)
+                    || matches!(self.state, S::Sent | S::Fencing) && !fenced(self)
+            }
+            (Resolution::Released, Kind::Melt) => matches!(
+                self.state,
+                S::Adopted
+                    | S::Requested
+                    | S::Quoted
+                    | S::Planned
+                    | S::Swapping
+                    | S::Ready
+                    | S::Sent
+                    | S::Fencing
+            ),
+            (Resolution::WrittenOff, Kind::Melt) => {
+                matches!(self.state, S::Swapping | S::Sent | S::Owing)
+                    || self.state == S::Fencing && !fenced(self)
+            }
+            (Resolution::WrittenOff, Kind::Mint) => self.state == S::Issuing,
+            (Resolution::WrittenOff, Kind::Receive) => self.state == S::Swapping,
+            (Resolution::Paid | Resolution::Released, Kind::Mint | Kind::Receive)
+            | (_, Kind::Reconcile) => false,
+        }
+    }
+
+    /// The state after an operator's decision; `None` where it makes no sense.
+    fn resolved(&mut self, state: State, r: &OperatorResolved) -> Option<State> {
+        if !self.can_resolve(r.resolution) {
+            return None;
+        }
+        self.parked = None;
+        self.resolution = Some(r.clone());
+        if r.resolution != Resolution::WrittenOff {
+            return Some(state);
+        }
+        self.written_off = self.written_off.saturating_add(r.written_off);
+        if state == State::Owing {
+            self.change_owed = self.change_owed.saturating_sub(r.written_off);
+            self.change_open = false;
+            return Some(self.settled_or_owing());
+        }
+        self.given_up.extend(r.coins.iter().map(|c| c.y.clone()));
+        let given_up = &self.given_up;
+        self.send.retain(|coin| !given_up.contains(&coin.y));
+        // What is left is fenced and let go.
+        Some(if self.send.is_empty() {
+            State::WrittenOff
+        } else {
+            state
+        })
+    }
+
+    /// The intent of a swap.
+    fn prepare(&mut self, prepared: &SwapPrepared) -> State {
+        self.swaps.push(Swap {
+            prepared: prepared.clone(),
+            done: false,
+        });
+        match prepared.purpose {
+            Purpose::Plan | Purpose::Receive => State::Swapping,
+            Purpose::Fence => State::Fencing,
+        }
     }
 
     fn swap_done(&mut self, done: &SwapDone) {

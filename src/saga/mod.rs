@@ -39,9 +39,10 @@
 //!                                                         ChangeCollected
 //! ```
 //!
-//! From `Sent` on only evidence frees coins: there is no arrow out of `Sent` that time, an error
-//! code or an operator could take. The one way back leads through `Fencing`: a swap of one input
-//! to ourselves, after which a late melt can only bounce.
+//! From `Sent` on only evidence frees coins: no time, error code or operator's order takes an arrow
+//! out of `Sent` that would. The one way back leads through `Fencing`: a swap of one input to
+//! ourselves, after which a late melt can only bounce. What an operator gives up (`WrittenOff`) is
+//! never free again.
 //!
 //! `ProofsReleased` is also possible from `Planned`, `Swapping` and `Ready`, where no melt was
 //! posted. `Parked` is not a state but a flag on any of them: nothing that moves money happens

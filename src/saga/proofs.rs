@@ -204,7 +204,8 @@ impl Writes<'_> {
                     TransactionType::Change,
                 );
             }
-            Event::ProofsReleased(e) => self.release(&e.coins),
+            Event::ProofsReleased(e) => self.leave(&e.coins, Unspent),
+            Event::OperatorResolved(e) => self.leave(&e.coins, Spent),
             Event::Minted(e) => {
                 self.insert(
                     &e.coins,
@@ -244,7 +245,6 @@ impl Writes<'_> {
             | Event::CriticalResolved(_)
             | Event::Parked(_)
             | Event::Resumed(_)
-            | Event::OperatorResolved(_)
             | Event::MintQuoteCreated(_)
             | Event::MintSent(_)
             | Event::ReceiveRequested(_)
@@ -287,10 +287,8 @@ impl Writes<'_> {
         ys.iter().for_each(|y| self.step(y, from, to));
     }
 
-    fn release(&mut self, released: &[super::event::Released]) {
-        released
-            .iter()
-            .for_each(|r| self.step(&r.y, r.from, ProofState::Unspent));
+    fn leave(&mut self, coins: &[super::event::Released], to: ProofState) {
+        coins.iter().for_each(|r| self.step(&r.y, r.from, to));
     }
 
     fn step(&mut self, y: &Y, from: ProofState, to: ProofState) {

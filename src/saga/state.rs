@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::code::Code;
 use super::command::{Command, Kind};
 use super::event::{
     AtomicCommitted, MintSent, OperatorResolved, Parked, Plan, ProofsSent, Refusal, SwapPrepared,
@@ -202,8 +203,14 @@ pub struct Saga {
     pub ended: Option<Ended>,
     /// The desk, if it is on one.
     pub parked: Option<Parked>,
-    /// The operator's decision that is to be carried out.
+    /// The operator's last decision: it is carried out, or it was.
     pub resolution: Option<OperatorResolved>,
+    /// Coins that an operator has given up: no part of the saga any more.
+    pub given_up: Vec<Y>,
+    /// Value that operators have given up here, coins and owed change.
+    pub written_off: Amount,
+    /// What was raised as CRITICAL and has not ended.
+    pub criticals: Vec<Code>,
 }
 
 /// The mint's quote, private id included.
@@ -243,7 +250,7 @@ pub struct Paid {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// Why.
-    pub code: super::code::Code,
+    pub code: Code,
     /// The same in a sentence.
     pub reason: String,
 }
@@ -274,6 +281,9 @@ impl Saga {
             ended: None,
             parked: None,
             resolution: None,
+            given_up: Vec::new(),
+            written_off: 0,
+            criticals: Vec::new(),
         }
     }
 
@@ -317,12 +327,11 @@ impl Saga {
             .map(|s| &s.prepared)
     }
 
-    /// The Ys in the melt's request.
+    /// The Ys in the melt's request, without those that were given up.
     pub fn sent_ys(&self) -> Vec<Y> {
-        self.sent
-            .as_ref()
-            .map(|s| s.inputs.clone())
-            .unwrap_or_default()
+        let sent = self.sent.iter().flat_map(|s| &s.inputs);
+        let held = sent.filter(|y| !self.given_up.contains(y));
+        held.cloned().collect()
     }
 }
 

@@ -252,7 +252,7 @@ pub struct Preflight {
     pub corrections: Vec<Y>,
 }
 
-/// The answers to an [`Inquiry`].
+/// The answers to an [`Inquiry`]; by default to one that asked nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     /// One state a Y, in the inquiry's order.
@@ -263,6 +263,17 @@ pub struct Evidence {
     pub change: Option<Change>,
     /// What NUT-09 returned for each of the inquiry's outputs, in its order.
     pub restored: Vec<Result<Vec<SignedCoin>, Trouble>>,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Evidence {
+            states: Ok(Vec::new()),
+            quote: None,
+            change: None,
+            restored: Vec::new(),
+        }
+    }
 }
 
 /// What [`Step::PrepareMint`] saw.
@@ -372,8 +383,9 @@ pub fn has_coins_at_mint(saga: &Saga) -> bool {
 }
 
 /// True when an operator has ordered the coins to be let go: by the fence, once they are sent.
+/// Whoever gives up a part of the coins wants the others back.
 pub fn release_ordered(saga: &Saga) -> bool {
-    is_ordered(saga, Resolution::Released)
+    is_ordered(saga, Resolution::Released) || is_ordered(saga, Resolution::WrittenOff)
 }
 
 /// True when an operator has found out that the payment happened.
@@ -447,6 +459,12 @@ fn fencing(saga: &Saga, fresh: bool) -> Step {
         Some(swap) if fresh => Step::PostSwap(swap.prepared.clone()),
         _ => Step::Inquire(inquiry(saga)),
     }
+}
+
+/// The last fence over the melt's present coins that is not known to be through.
+pub(super) fn open_fence(saga: &Saga) -> Option<&SwapPrepared> {
+    let open = fences(saga).filter(|s| !s.done);
+    open.last().map(|s| &s.prepared)
 }
 
 /// True when a fence over one of the melt's present inputs is through.

@@ -52,6 +52,8 @@ pub struct Settings {
     pub roles: Vec<Role>,
     /// At most so many passes at once.
     pub places: usize,
+    /// Look, and move no money.
+    pub observe_only: bool,
     /// The options of the HTTP API.
     pub api: ApiArgs,
     /// Who may send commands; needed by [`Role::Intake`].
@@ -147,6 +149,7 @@ pub async fn run<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus>(
 ) -> Result<Stopped, Broken> {
     let (alerts, raised) = Alerts::new();
     driver.alerts = alerts;
+    driver.tuning.observe_only = settings.observe_only;
     let parts: Vec<Part> = settings.roles.iter().map(|role| role.part()).collect();
     let serve = Serve {
         pool: Pool::new(driver, settings.places),
@@ -279,6 +282,7 @@ impl<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
             owner = %self.pool.driver.owner,
             roles = roles.join(","),
             places = self.settings.places,
+            observe_only = self.settings.observe_only,
             producers = self.settings.producers.count(),
             lease_ttl_ms = self.pool.driver.tuning.lease_ttl.as_millis(),
             "meltd serves"

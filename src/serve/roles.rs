@@ -5,19 +5,19 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::{Broken, Serve};
 use crate::metrics::metrics;
 use crate::ports::{Access, Bus, Clock, Mint, Outbox, Store, StoreError, Stream};
 use crate::readiness::Part;
 use crate::reconcile;
+use crate::recovery::plan::Rules;
+use crate::recovery::{self, Scan};
 use crate::relay::{Phase, Relay, RelayError};
 use crate::stream::checkpoint::Checkpoints;
 
-/// Between two scans for due sagas: a person who waits for a payment sees no difference, and an
-/// idle scan is one indexed read.
-const SCAN_EVERY: Duration = Duration::from_secs(2);
+/// Between two looks at how the relay is doing.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How long the reconciliation of a wallet may go on after the process was asked to stop.
 const LOOK_GRACE: Duration = Duration::from_secs(2);
@@ -107,7 +107,7 @@ impl<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
                         self.readiness.trouble(Part::Relay, why.clone());
                     }
                 }
-                tokio::time::sleep(SCAN_EVERY).await;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         };
         let ended = tokio::select! {
@@ -150,28 +150,17 @@ impl<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
     }
 
     async fn drive_due(&self, stop: CancellationToken) -> Result<(), Broken> {
-        let driver = &self.pool.driver;
-        while !stop.is_cancelled() {
-            match driver.recover_due().await {
-                Ok(_) => {
-                    metrics().recovery_passes.inc();
-                    let now = driver.clock.now().timestamp();
-                    metrics().recovery_last.set(now);
-                    self.readiness.well(Part::Recovery);
-                }
-                Err(error @ StoreError::Unusable(_)) => {
-                    return Err(Broken::of_store(Role::Recovery, error));
-                }
-                Err(why) => {
-                    warn!(%why, "no scan for due sagas");
-                    self.readiness.trouble(Part::Recovery, why.to_string());
-                }
+        let rules = Rules::within(self.settings.places);
+        let told = |scan: &Result<Scan, StoreError>| match scan {
+            Ok(_) => {
+                metrics().recovery_passes.inc();
+                let now = self.pool.driver.clock.now().timestamp();
+                metrics().recovery_last.set(now);
+                self.readiness.well(Part::Recovery);
             }
-            tokio::select! {
-                () = tokio::time::sleep(SCAN_EVERY) => {}
-                () = stop.cancelled() => {}
-            }
-        }
-        Ok(())
+            Err(why) => self.readiness.trouble(Part::Recovery, why.to_string()),
+        };
+        let ended = recovery::run(&self.pool.driver, rules, stop, told).await;
+        ended.map_err(|error| Broken::of_store(Role::Recovery, error))
     }
 }

@@ -24,8 +24,10 @@ mod nats_server;
 mod crash;
 mod metrics;
 mod relay;
+mod saga_alarms;
 mod saga_chain;
 mod saga_codes;
+mod saga_desk;
 mod saga_events;
 mod saga_evolve;
 mod saga_fence;
@@ -52,6 +54,8 @@ mod api;
 #[cfg(feature = "embedded-mint")]
 mod cli;
 #[cfg(feature = "embedded-mint")]
+mod desk;
+#[cfg(feature = "embedded-mint")]
 mod embedded_mint;
 #[cfg(feature = "embedded-mint")]
 mod mint_cdk;
@@ -61,6 +65,8 @@ mod mongod;
 mod proxy;
 #[cfg(feature = "embedded-mint")]
 mod real_life;
+#[cfg(feature = "embedded-mint")]
+mod recovery;
 #[cfg(feature = "embedded-mint")]
 mod restore;
 #[cfg(feature = "embedded-mint")]

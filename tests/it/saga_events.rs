@@ -224,9 +224,23 @@ pub(crate) fn resolved(resolution: Resolution) -> Entry {
         resolution,
         by: "alice".to_owned(),
         reason: "looked at".to_owned(),
+        coins: Vec::new(),
         written_off: 0,
     })
     .into()
+}
+
+/// Everything that the direct melt still holds is given up.
+pub(crate) fn written_off(coins: &[u32], amount: Amount) -> Entry {
+    let mut entry = resolved(Resolution::WrittenOff);
+    if let Event::OperatorResolved(r) = &mut entry.event {
+        let given_up = |n: &u32| Released {
+            y: y(*n),
+            from: ProofState::Pending,
+        };
+        (r.coins, r.written_off) = (coins.iter().map(given_up).collect(), amount);
+    }
+    entry
 }
 
 pub(crate) fn mint_quoted() -> Entry {

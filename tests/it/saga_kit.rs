@@ -7,8 +7,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use meltd::saga::chain::Hash;
+use meltd::saga::code::Code;
 use meltd::saga::command::{Command, MeltCommand, MintCommand, Policy, ReceiveCommand};
-use meltd::saga::decide::{Ctx, Decision, Limits, Then, decide};
+use meltd::saga::decide::{Ctx, Decision, Doubt, Limits, Mode, Then, decide, hold};
 use meltd::saga::event::{Entry, Plan, Refusal, Way};
 use meltd::saga::ids::{
     Amount, Coin, KeysetId, Outputs, Range, SagaId, Signature, SignedCoin, WalletId, Y, sum,
@@ -172,7 +173,9 @@ pub(crate) fn given(command: Command, entries: &[Entry]) -> Given {
     let ctx = Ctx {
         now: at(0),
         tries: 0,
+        doubt: None,
         refused: None,
+        mode: Mode::Normal,
         limits: Limits::default(),
     };
     Given {
@@ -205,6 +208,29 @@ impl Given {
     pub(crate) fn tries(mut self, tries: u32) -> Self {
         self.ctx.tries = tries;
         self
+    }
+
+    /// So many passes in a row ended with this contradiction.
+    pub(crate) fn doubts(mut self, code: Code, passes: u32) -> Self {
+        self.ctx.doubt = Some(Doubt { code, passes });
+        self
+    }
+
+    /// The process may do no more than this.
+    pub(crate) fn mode(mut self, mode: Mode) -> Self {
+        self.ctx.mode = mode;
+        self
+    }
+
+    /// What the mode makes of the state's own step; `None` = it is done.
+    pub(crate) fn held(&self) -> Option<Outcome> {
+        let decision = hold(&self.saga, &self.step(), &self.ctx)?;
+        let entries = decision.entries.iter();
+        let folded = entries
+            .into_iter()
+            .try_fold(self.saga.clone(), meltd::saga::evolve::evolve);
+        let saga = folded.unwrap();
+        Some(Outcome { decision, saga })
     }
 
     /// So many minutes after the beginning.
@@ -271,6 +297,7 @@ impl Outcome {
             Then::Next => "next".to_owned(),
             Then::Do(step) => format!("do {}", step.name()),
             Then::Later(_) => "later".to_owned(),
+            Then::Doubt(..) => "doubt".to_owned(),
         };
         assert_eq!(have, then, "{:?}", self.decision);
         self
@@ -286,7 +313,7 @@ impl Outcome {
     /// The reason of `later` holds this text.
     #[track_caller]
     pub(crate) fn because(self, text: &str) -> Self {
-        let Then::Later(why) = &self.decision.then else {
+        let (Then::Later(why) | Then::Doubt(_, why)) = &self.decision.then else {
             panic!("not later: {:?}", self.decision.then);
         };
         assert!(why.contains(text), "{why}");

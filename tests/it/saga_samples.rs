@@ -5,9 +5,8 @@ use meltd::saga::code::{Code, Discrepancy};
 use meltd::saga::command::{Cause, Command, ReconcileCommand};
 use meltd::saga::event::{
     AtomicCommitted, AtomicResult, ChangeCollected, CriticalRaised, CriticalResolved, Entry, Event,
-    Finding, MeltPaid, Minted, Operation, OperatorResolved, PreflightBlocked, PreflightPassed,
-    Private, ProofCorrected, Purpose, Received, ReconcileRequested, Refusal, Rejected, Resolution,
-    Restored, SwapDone,
+    Finding, MeltPaid, Minted, Operation, PreflightBlocked, PreflightPassed, Private,
+    ProofCorrected, Received, ReconcileRequested, Refusal, Rejected, Resolution, Restored,
 };
 use meltd::saga::ids::{Coin, Signature, WalletId};
 use meltd::saga::proofs::ProofState;
@@ -194,27 +193,6 @@ fn received() -> Entry {
     signed_event(event, &coins)
 }
 
-fn receive_done() -> Entry {
-    Event::SwapDone(SwapDone {
-        purpose: Purpose::Receive,
-        inputs: vec![y(901)],
-        send: Vec::new(),
-        keep: Vec::new(),
-        fee: 0,
-    })
-    .into()
-}
-
-fn written_off() -> Entry {
-    Event::OperatorResolved(OperatorResolved {
-        resolution: Resolution::WrittenOff,
-        by: "alice".to_owned(),
-        reason: "the mint is gone".to_owned(),
-        written_off: 112,
-    })
-    .into()
-}
-
 fn resolved_critical() -> Entry {
     Event::CriticalResolved(CriticalResolved {
         code: Code::CriticalMeltFailure,
@@ -269,7 +247,6 @@ pub(crate) fn samples() -> Vec<(Saga, Entry)> {
         (receive(&log_receiving(1)).saga, prepared(receive_swap(2))),
         (log(&log_swapping()), swap_done()),
         (fencing.clone(), fence_done(1)),
-        (log(&[]), receive_done()),
         (log(&log_planned()), crate::saga_events::sent(1)),
         (sent.clone(), melt_paid()),
         (log(&with(log_sent(1), paid())), atomic_committed()),
@@ -289,7 +266,7 @@ pub(crate) fn samples() -> Vec<(Saga, Entry)> {
         (sent.clone(), resolved_critical()),
         (sent.clone(), parked()),
         (parked_saga.clone(), resumed()),
-        (parked_saga, written_off()),
+        (parked_saga, written_off(&[1, 2, 3], 112)),
         (sent.clone(), resolved(Resolution::Released)),
         (sent.clone(), resolved(Resolution::Paid)),
         (mint(&[]).saga, mint_quoted()),

@@ -1,5 +1,6 @@
 //! The state table of settlement: change that is exact, short, bad, too much or late.
 
+use meltd::saga::code::Code;
 use meltd::saga::decide::proven;
 use meltd::saga::event::Resolution;
 use meltd::saga::step::{
@@ -229,11 +230,11 @@ fn seen_done_belongs_to_the_steps_that_ask_nothing() {
 
 #[test]
 fn a_parked_melt_is_not_planned_again() {
-    let given = melt(&with(log_swapping(), parked())).tries(99);
+    let given = melt(&with(log_swapping(), parked())).doubts(Code::ProofStateInconsistency, 99);
     given
         .sees(states(&[Spent]).empty().seen())
         .then(&[])
-        .and("later");
+        .and("doubt");
 }
 
 /// The operator's word is carried out: what was ordered to be let go is not paid.
@@ -291,9 +292,9 @@ fn an_operator_who_says_paid_settles_spent_inputs_and_no_others() {
             ])
             .is("owing");
         let free = states(&[Unspent; 3]).quote(QuoteState::Paid);
-        given.sees(free.seen()).then(&[]).and("later");
+        given.sees(free.seen()).then(&[]).and("doubt");
         let mixed = states(&[Unspent, Spent, Spent]).quote(quote);
-        given.sees(mixed.seen()).then(&[]).and("later");
+        given.sees(mixed.seen()).then(&[]).and("doubt");
     }
 }
 

@@ -335,8 +335,9 @@ fn what_became_of_a_plan_swap() {
         .and("do post_swap");
     for inputs in [Unspent, Pending] {
         let asked = states(&[inputs]).found(&plan_outputs());
-        given.sees(asked.clone().seen()).then(&[]).and("later");
-        given.clone().tries(5).sees(asked.seen()).then(&[
+        given.sees(asked.clone().seen()).then(&[]).and("doubt");
+        let often = given.clone().doubts(Code::CountersBehind, 5);
+        often.sees(asked.seen()).then(&[
             "CriticalRaised CRITICAL_MELT_FAILURE",
             "Parked COUNTERS_BEHIND",
         ]);
@@ -373,11 +374,13 @@ fn coins_that_somebody_else_spent_are_given_up_after_some_looks() {
     let given = melt(&log_swapping());
     given
         .clone()
-        .tries(4)
+        .tries(99)
+        .doubts(Code::ProofStateInconsistency, 4)
         .sees(asked.clone().seen())
         .then(&[])
-        .and("later");
-    let outcome = given.tries(5).sees(asked.seen());
+        .and("doubt");
+    let given = given.doubts(Code::ProofStateInconsistency, 5);
+    let outcome = given.sees(asked.seen());
     assert_eq!(outcome.saga.state.as_str(), "requested");
 }
 
@@ -413,8 +416,9 @@ fn an_earlier_plan_swap_is_never_taken_for_the_present_one() {
     let mut log = with(log_swapping(), released(ProofState::Reserved, &[4], false));
     log.extend([quoted(), planned(plan), prepared(swap)]);
     let asked = states(&[Spent]).found(&plan_outputs()).empty().seen();
-    melt(&log).sees(asked.clone()).then(&[]).and("later");
-    melt(&log).tries(5).sees(asked).then(&[
+    melt(&log).sees(asked.clone()).then(&[]).and("doubt");
+    let often = melt(&log).doubts(Code::ProofStateInconsistency, 5);
+    often.sees(asked).then(&[
         "CriticalRaised CRITICAL_MELT_FAILURE",
         "Parked PROOF_STATE_INCONSISTENCY",
     ]);
@@ -427,7 +431,8 @@ fn what_was_spent_elsewhere_is_corrected_in_the_same_append() {
     plan.inputs = vec![coin(4, 64), coin(5, 64)];
     let mut swap = swap_prepared();
     swap.inputs = vec![y(4), y(5)];
-    let given = melt(&[requested(), quoted(), planned(plan), prepared(swap)]).tries(5);
+    let given = melt(&[requested(), quoted(), planned(plan), prepared(swap)]);
+    let given = given.doubts(Code::ProofStateInconsistency, 5);
     let outcome = given.sees(states(&[Spent, Unspent]).empty().seen()).then(&[
         "ProofsReleased again PROOF_STATE_INCONSISTENCY [4 reserved, 5 reserved]",
         "ProofCorrected 1",

@@ -1,6 +1,7 @@
 //! The state table of a melt after its intent: what was seen → what is a fact, and
 //! what follows. One row, one line of the table.
 
+use meltd::saga::code::Code;
 use meltd::saga::event::Resolution;
 use meltd::saga::step::{
     MintState::{Pending, Spent, Unspent},
@@ -216,27 +217,32 @@ fn sent_and_spent_but_not_called_paid() {
 /// Looked at again `contradictions_max` times, then raised and parked, and never twice.
 #[track_caller]
 pub(crate) fn contradicts(log: &[meltd::saga::event::Entry], asked: Asked, code: &str) {
-    for tries in 0..5 {
-        let given = melt(log).tries(tries);
+    let named = Code::ALL.iter().copied().find(|c| c.as_str() == code);
+    let named = named.unwrap();
+    // Only the same contradiction counts, pass after pass; not how long the saga waits already.
+    let other = Code::YConflict;
+    let early = [melt(log).tries(99), melt(log).tries(99).doubts(other, 99)];
+    let counted = (0..5).map(|passes| melt(log).doubts(named, passes));
+    for given in early.into_iter().chain(counted) {
         given
             .sees(asked.clone().seen())
             .then(&[])
-            .and("later")
+            .and("doubt")
             .because(code);
     }
     let parked_as = format!("Parked {code}");
     let outcome = melt(log)
-        .tries(5)
+        .doubts(named, 5)
         .sees(asked.clone().seen())
         .then(&["CriticalRaised CRITICAL_MELT_FAILURE", &parked_as])
-        .and("later");
+        .and("doubt");
     assert_eq!(outcome.saga.status().as_str(), "parked");
     let log = with(log.to_vec(), parked());
     melt(&log)
-        .tries(99)
+        .doubts(named, 99)
         .sees(asked.seen())
         .then(&[])
-        .and("later");
+        .and("doubt");
 }
 
 #[test]

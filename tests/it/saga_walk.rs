@@ -3,7 +3,7 @@
 //! value is counted at the end, after every late request has arrived.
 
 use meltd::saga::command::Command;
-use meltd::saga::decide::{Ctx, Limits, Then, decide};
+use meltd::saga::decide::{Ctx, Doubt, Limits, Mode, Then, decide};
 use meltd::saga::event::{Entry, Event, Refusal};
 use meltd::saga::evolve::evolve;
 use meltd::saga::ids::Amount;
@@ -29,6 +29,7 @@ struct Walk {
     fresh: bool,
     refused: Option<Refusal>,
     tries: u32,
+    doubt: Option<Doubt>,
     minutes: i64,
     counter: u32,
     log: Vec<&'static str>,
@@ -55,6 +56,7 @@ impl Walk {
             fresh: false,
             refused: None,
             tries: 0,
+            doubt: None,
             minutes: 0,
             counter: 1_000,
             log: Vec::new(),
@@ -132,6 +134,15 @@ impl Walk {
                 Then::Later(_) => {
                     self.flush();
                     self.tries += 1;
+                    self.doubt = None;
+                    return;
+                }
+                Then::Doubt(code, _) => {
+                    let before = self.doubt.filter(|d| d.code == code);
+                    let passes = before.map_or(0, |d| d.passes) + 1;
+                    self.flush();
+                    self.tries += 1;
+                    self.doubt = Some(Doubt { code, passes });
                     return;
                 }
             }
@@ -141,9 +152,9 @@ impl Walk {
 
     fn decide(&mut self, step: &Step, seen: Seen) -> Then {
         let refused = match &seen {
-            Seen::Swapped(Err(Trouble::Refused(r))) | Seen::Minted(Err(Trouble::Refused(r))) => {
-                Some(r.clone())
-            }
+            Seen::Swapped(Err(Trouble::Refused(r)))
+            | Seen::Minted(Err(Trouble::Refused(r)))
+            | Seen::Melted(Err(Trouble::Refused(r))) => Some(r.clone()),
             _ => None,
         };
         self.refused = refused.or(self.refused.take());
@@ -151,7 +162,9 @@ impl Walk {
         let ctx = Ctx {
             now: at(self.minutes),
             tries: self.tries,
+            doubt: self.doubt,
             refused: self.refused.clone(),
+            mode: Mode::Normal,
             limits: Limits::default(),
         };
         let decision = decide(&self.saga, step, seen, &ctx);
@@ -159,6 +172,7 @@ impl Walk {
             self.check_event(&entry.event);
             self.log.push(entry.event.name());
             self.tries = 0;
+            self.doubt = None;
             self.saga = evolve(self.saga.clone(), &entry).unwrap();
             self.fresh = entry.event.is_intent();
             if self.fresh {

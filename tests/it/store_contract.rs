@@ -9,6 +9,7 @@ pub(crate) mod adopt;
 pub(crate) mod append;
 pub(crate) mod build;
 pub(crate) mod crash;
+pub(crate) mod desk;
 pub(crate) mod lease;
 pub(crate) mod outbox;
 pub(crate) mod proofs;
@@ -94,6 +95,11 @@ macro_rules! store_contract {
             due_is_ordered_limited_and_skips_leased_sagas,
             done_is_never_due,
             parked_and_owing_are_due,
+        );
+        store_contract!(@group $fixture, desk:
+            a_doubt_is_kept_until_the_next_pass_or_event,
+            due_leaves_mints_out_and_begins_at_either_end,
+            a_pause_is_seen_by_all_until_it_is_ended,
         );
         store_contract!(@group $fixture, outbox:
             the_outbox_is_ordered_and_emptied,

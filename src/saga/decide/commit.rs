@@ -15,7 +15,7 @@ use super::super::event::{
 use super::super::ids::{self, Amount, Coin, SignedCoin, Y};
 use super::super::proofs::{Token, TransactionType};
 use super::super::state::Saga;
-use super::super::step::{Change, Evidence};
+use super::super::step::{Change, Evidence, paid_ordered};
 use super::{Ctx, Decision, swap};
 
 /// True only if SHA-256 of the preimage is the payment hash. Mints also give empty or made-up
@@ -53,7 +53,8 @@ pub(super) fn paid(saga: &Saga, preimage: Option<String>, change: Option<Change>
 /// `MeltPaid` stands alone in the log: the settlement follows with whatever change is found.
 pub(super) fn settle_only(saga: &Saga, evidence: Evidence) -> Decision {
     match (&saga.sent, &evidence.states) {
-        (Some(sent), Ok(_)) => {
+        // A mint that is gone for ever is not waited for once an operator has said so.
+        (Some(sent), states) if states.is_ok() || paid_ordered(saga) => {
             Decision::events(settlement(saga, sent, evidence.change.unwrap_or_default()))
         }
         _ => Decision::later("paid; the mint does not answer, so change is asked for later"),
@@ -80,17 +81,9 @@ fn settlement(saga: &Saga, sent: &ProofsSent, change: Change) -> Vec<Entry> {
     if fee_paid.is_none() {
         violations.push(Code::FeeOutOfBounds);
     }
-    let raised = violations.iter().map(|code| {
-        Event::CriticalRaised(CriticalRaised {
-            code: *code,
-            reason: code.advice().to_owned(),
-            requires_manual_intervention: false,
-        })
-        .into()
-    });
-    let raised: Vec<Entry> = raised.collect();
+    let raised: Vec<Entry> = violations.iter().copied().map(raise).collect();
     let event = Event::AtomicCommitted(AtomicCommitted {
-        inputs: sent.inputs.clone(),
+        inputs: saga.sent_ys(),
         amount,
         input_fee: sent.input_fee,
         fee_paid: fee_paid.unwrap_or(0),
@@ -162,6 +155,8 @@ pub(super) fn collect(saga: &Saga, evidence: Evidence, ctx: &Ctx) -> Decision {
     let (change, private) = swap::split_signatures(fresh);
     let all = saga.change.iter().chain(&change).map(|c| c.amount);
     let got = ids::sum(all).unwrap_or(Amount::MAX);
+    let is_more = got > sent.max_change && !saga.criticals.contains(&Code::FeeOutOfBounds);
+    let raised = is_more.then(|| raise(Code::FeeOutOfBounds));
     let amount = saga.quote.as_ref().map_or(0, |q| q.amount);
     let change_owed = sent.guaranteed_change.saturating_sub(got);
     let spent = sent
@@ -175,5 +170,15 @@ pub(super) fn collect(saga: &Saga, evidence: Evidence, ctx: &Ctx) -> Decision {
         change_open: false,
         fee_paid,
     });
-    Decision::events([Entry { event, private }])
+    Decision::events(raised.into_iter().chain([Entry { event, private }]))
+}
+
+/// What the mint did wrong, beside a settlement that it does not hold up.
+fn raise(code: Code) -> Entry {
+    Event::CriticalRaised(CriticalRaised {
+        code,
+        reason: code.advice().to_owned(),
+        requires_manual_intervention: false,
+    })
+    .into()
 }

@@ -5,7 +5,8 @@ use chrono::TimeDelta;
 use super::super::code::Code;
 use super::super::command::Command;
 use super::super::event::{
-    Entry, Event, MintQuoteCreated, MintSent, Minted, Private, Purpose, Rejected, SwapPrepared,
+    CriticalRaised, Entry, Event, MintQuoteCreated, MintSent, Minted, Private, Purpose, Rejected,
+    SwapPrepared,
 };
 use super::super::ids::{Outputs, SignedCoin};
 use super::super::state::Saga;
@@ -73,14 +74,29 @@ pub(super) fn mint_prepared(saga: &Saga, answer: Result<Funding, Trouble>, ctx: 
                 _ => Decision::later("waiting for the funding invoice to be paid"),
             }
         }
-        Ok(Funding::Issued) => contradiction(
-            saga,
-            Code::IssuedButEmpty,
-            "the mint says that this quote was issued, but we never asked it to",
-            ctx,
-        ),
+        Ok(Funding::Issued) => issued_elsewhere(ctx),
         Err(trouble) => Decision::later(trouble.explain().1),
     }
+}
+
+/// Issued, and never by this saga. A mint never takes that back, so after enough looks the saga
+/// ends; it is not parked, because a funding that waits for its payer must always be looked at.
+fn issued_elsewhere(ctx: &Ctx) -> Decision {
+    let code = Code::IssuedButEmpty;
+    let reason = "the mint says that this quote was issued, but we never asked it to";
+    if ctx.doubted(code) < ctx.limits.contradictions_max {
+        return Decision::doubt(code, reason);
+    }
+    let raised = Event::CriticalRaised(CriticalRaised {
+        code,
+        reason: reason.to_owned(),
+        requires_manual_intervention: true,
+    });
+    let rejected = Event::Rejected(Rejected {
+        code,
+        reason: reason.to_owned(),
+    });
+    Decision::events([raised.into(), rejected.into()])
 }
 
 /// The answer to minting.
@@ -129,8 +145,8 @@ pub(super) fn evidence(saga: &Saga, inquiry: &Inquiry, evidence: Evidence, ctx: 
             "the mint says that this quote was issued, but returns no signatures for our outputs",
             ctx,
         ),
-        Some(Ok(QuoteState::Paid)) if saga.parked.is_some() => {
-            Decision::later("parked: nothing is posted")
+        Some(Ok(QuoteState::Paid)) if ctx.held(saga).is_some() => {
+            Decision::later(ctx.held(saga).unwrap_or_default())
         }
         Some(Ok(QuoteState::Paid)) => match &ctx.refused {
             Some(_) if last.attempt < ctx.limits.ranges_max => Decision::go(Step::PrepareMint {

@@ -11,10 +11,10 @@ use super::super::proofs::ProofState;
 use super::super::state::{Saga, State};
 use super::super::step::{
     Evidence, Inquiry, MeltQuote, MeltWord, MintState, QuoteState, Step, Trouble, fenced, inquiry,
-    paid_ordered, prepare_fence, release_ordered,
+    open_fence, paid_ordered, prepare_fence, release_ordered,
 };
 use super::super::{ids, quote};
-use super::{Ctx, Decision, Inputs, commit, contradiction, is_over, swap};
+use super::{Ctx, Decision, Inputs, Mode, commit, contradiction, is_over, mode, swap};
 
 /// The first event: what was adopted.
 pub(super) fn accept(saga: &Saga) -> Decision {
@@ -237,6 +237,12 @@ pub(super) fn is_under_way(refusal: &Refusal) -> bool {
     matches!(refusal.mint_code, Some(11001 | 11002 | 20005 | 20006))
 }
 
+/// 20005 and 20006 once the inputs turn out to be free: another quote for the same invoice is paid
+/// or being paid, or the blanks of this melt were signed before.
+fn is_elsewhere(refusal: &Refusal) -> bool {
+    matches!(refusal.mint_code, Some(20005 | 20006))
+}
+
 fn refused(saga: &Saga, refusal: Refusal) -> Decision {
     if saga.refusal.is_some() {
         return Decision::next();
@@ -296,7 +302,7 @@ fn unspent(saga: &Saga, evidence: Evidence, ctx: &Ctx) -> Decision {
     let over = is_over(saga, ctx.now);
     match evidence.quote {
         // A fence is safe whatever the quote says, and it is the only way to carry the order out.
-        _ if release_ordered(saga) => fence(saga),
+        _ if release_ordered(saga) => fence(saga, ctx),
         Some(Ok(word)) => match word.state {
             QuoteState::Paid => contradiction(
                 saga,
@@ -308,11 +314,11 @@ fn unspent(saga: &Saga, evidence: Evidence, ctx: &Ctx) -> Decision {
                 Decision::later("the mint calls the quote pending")
             }
             QuoteState::Unpaid | QuoteState::Failed => post_again_or_fence(saga, ctx),
-            QuoteState::Unknown if over => fence(saga),
+            QuoteState::Unknown if over => fence(saga, ctx),
             QuoteState::Unknown => Decision::later("the mint does not know the quote's state"),
         },
         // A fence is safe at any time; after the deadline it is also the way forward.
-        Some(Err(_)) | None if over => fence(saga),
+        Some(Err(_)) | None if over => fence(saga, ctx),
         Some(Err(trouble)) => Decision::later(trouble.explain().1),
         None => Decision::later("the quote cannot be asked for"),
     }
@@ -323,12 +329,21 @@ fn post_again_or_fence(saga: &Saga, ctx: &Ctx) -> Decision {
     let Some(sent) = &saga.sent else {
         return Decision::later("nothing was sent");
     };
+    // "Already paid or pending", and our inputs are free: it is not our post that the mint means.
+    if let Some(refusal) = ctx.refused.as_ref().filter(|r| is_elsewhere(r))
+        && saga.refusal.is_none()
+    {
+        return Decision::event(Event::MeltRefused(refusal.clone()));
+    }
     let tired = saga.refusal.is_some() || sent.attempt >= ctx.limits.posts_max;
     if tired || is_over(saga, ctx.now) {
-        return fence(saga);
+        return fence(saga, ctx);
     }
-    if saga.parked.is_some() {
-        return Decision::later("parked: nothing is posted");
+    if let Some(why) = ctx.held(saga) {
+        return Decision::later(why);
+    }
+    if ctx.mode == Mode::Paused {
+        return Decision::later(mode::paused());
     }
     let attempt = sent.attempt.saturating_add(1);
     Decision::event(Event::ProofsSent(ProofsSent {
@@ -337,11 +352,11 @@ fn post_again_or_fence(saga: &Saga, ctx: &Ctx) -> Decision {
     }))
 }
 
-fn fence(saga: &Saga) -> Decision {
-    if saga.parked.is_some() {
-        return Decision::later("parked: no fence is prepared");
+fn fence(saga: &Saga, ctx: &Ctx) -> Decision {
+    match ctx.held(saga) {
+        Some(why) => Decision::later(why),
+        None => Decision::go(prepare_fence(saga)),
     }
-    Decision::go(prepare_fence(saga))
 }
 
 /// What the mint knows after the intent of a fence. Our own ranges are looked at first: a fence
@@ -406,10 +421,10 @@ fn fence_again(saga: &Saga, evidence: Evidence, ctx: &Ctx) -> Decision {
             ctx,
         );
     }
-    if saga.parked.is_some() {
-        return Decision::later("parked: no fence is posted");
+    if let Some(why) = ctx.held(saga) {
+        return Decision::later(why);
     }
-    match (saga.open_swap(), &ctx.refused) {
+    match (open_fence(saga), &ctx.refused) {
         (Some(swap), Some(_)) if swap.attempt >= ctx.limits.ranges_max => {
             Decision::later("the mint refuses every fence")
         }
@@ -440,13 +455,12 @@ pub(super) fn release_rest(saga: &Saga, ctx: &Ctx) -> Decision {
         ),
         None => "no post was answered in time; fenced, so it can never be paid later".to_owned(),
     };
-    release(
-        saga,
-        ProofState::Pending,
-        Code::PaymentFailed,
-        &reason,
-        !replan,
-    )
+    // Whoever owes the invoice must not be told that it is unpaid.
+    let code = match refusal {
+        Some(refusal) if is_elsewhere(refusal) => Code::InvoicePaidElsewhere,
+        _ => Code::PaymentFailed,
+    };
+    release(saga, ProofState::Pending, code, &reason, !replan)
 }
 
 /// Refusals of the request's form, which a fresh quote and choice can mend: fees that changed

@@ -2,8 +2,10 @@
 //! what to do after them. It never waits, asks or guesses: unknown stays unknown.
 
 mod commit;
+mod desk;
 mod fund;
 mod melt;
+mod mode;
 mod preflight;
 mod reconcile;
 mod swap;
@@ -17,6 +19,8 @@ use super::state::{Saga, State};
 use super::step::{Evidence, Inquiry, MintState, Seen, Step, Trouble};
 
 pub use commit::proven;
+pub use desk::{Order, order};
+pub use mode::{Mode, hold};
 pub use preflight::{Look, judge, policy};
 
 /// The bounds of the loop; each is a number of tries, never a time after which coins are freed.
@@ -30,8 +34,11 @@ pub struct Limits {
     pub replans_max: u32,
     /// Looks for change that was never promised, after a settlement without any.
     pub looks_max: u32,
-    /// Passes that a contradiction must survive before the saga is parked.
+    /// Passes in a row that a contradiction must survive before the saga is parked.
     pub contradictions_max: u32,
+    /// Passes without an event after which a saga is parked that has nothing at the mint and whose
+    /// time is over.
+    pub idle_max: u32,
 }
 
 impl Default for Limits {
@@ -39,12 +46,14 @@ impl Default for Limits {
         // Three posts: a lost request and a lost answer are both survived; more only adds load.
         // Eight looks: about two minutes, longer than any mint takes between PAID and change.
         // Five ranges: each needs a refusal of its own, which no honest mint gives twice.
+        // Twenty idle passes: about an hour and a half with the driver's back-off.
         Limits {
             posts_max: 3,
             ranges_max: 5,
             replans_max: 1,
             looks_max: 8,
             contradictions_max: 5,
+            idle_max: 20,
         }
     }
 }
@@ -56,10 +65,41 @@ pub struct Ctx {
     pub now: DateTime<Utc>,
     /// Passes without an event since the last one.
     pub tries: u32,
+    /// The contradiction that the passes before this one have ended with, if they did.
+    pub doubt: Option<Doubt>,
     /// The mint's refusal of this pass's last post, if it refused.
     pub refused: Option<Refusal>,
+    /// What this process may do at this mint now.
+    pub mode: Mode,
     /// The bounds.
     pub limits: Limits,
+}
+
+/// Evidence that contradicts itself, and how often it was seen in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Which contradiction.
+    pub code: Code,
+    /// Passes in a row that ended with it. A pass that sees anything else begins again at nothing.
+    pub passes: u32,
+}
+
+impl Ctx {
+    /// How many passes before this one have ended with this contradiction, in a row.
+    fn doubted(&self, code: Code) -> u32 {
+        self.doubt
+            .filter(|d| d.code == code)
+            .map_or(0, |d| d.passes)
+    }
+
+    /// Why nothing may be posted, if nothing may: asking goes on all the same.
+    fn held(&self, saga: &Saga) -> Option<String> {
+        if self.mode == Mode::ObserveOnly {
+            return Some(mode::observing());
+        }
+        let parked = saga.parked.as_ref();
+        parked.map(|_| "parked: nothing is posted until it is resumed or resolved".to_owned())
+    }
 }
 
 /// What to do after the events.
@@ -71,6 +111,8 @@ pub enum Then {
     Do(Step),
     /// End the pass and come back later, for this reason.
     Later(String),
+    /// The same, because what was seen contradicts itself in this way.
+    Doubt(Code, String),
 }
 
 /// New facts, and what follows.
@@ -101,6 +143,13 @@ impl Decision {
         }
     }
 
+    pub(super) fn doubt(code: Code, what: &str) -> Self {
+        Decision {
+            entries: Vec::new(),
+            then: Then::Doubt(code, format!("{code}: {what}")),
+        }
+    }
+
     pub(super) fn go(step: Step) -> Self {
         Decision {
             entries: Vec::new(),
@@ -118,6 +167,12 @@ impl Decision {
 
 /// What the answer to a step makes of a saga.
 pub fn decide(saga: &Saga, step: &Step, seen: Seen, ctx: &Ctx) -> Decision {
+    let decision = table(saga, step, seen, ctx);
+    let decision = desk::park_idle(saga, decision, ctx);
+    desk::end_criticals(saga, decision)
+}
+
+fn table(saga: &Saga, step: &Step, seen: Seen, ctx: &Ctx) -> Decision {
     match (step, seen) {
         (Step::Accept, Seen::Done) if saga.kind() == Kind::Reconcile => reconcile::accept(saga),
         (Step::Accept, Seen::Done) => melt::accept(saga),
@@ -226,8 +281,9 @@ pub(super) fn is_over(saga: &Saga, now: DateTime<Utc>) -> bool {
 /// Evidence that contradicts itself: look again a few times, then put it on the desk. Asking goes
 /// on there; nothing that moves money does.
 pub(super) fn contradiction(saga: &Saga, code: Code, evidence: &str, ctx: &Ctx) -> Decision {
-    if saga.parked.is_some() || ctx.tries < ctx.limits.contradictions_max {
-        return Decision::later(format!("{code}: {evidence}"));
+    let is_held = ctx.held(saga).is_some();
+    if is_held || ctx.doubted(code) < ctx.limits.contradictions_max {
+        return Decision::doubt(code, evidence);
     }
     let raised = CriticalRaised {
         code: Code::CriticalMeltFailure,
@@ -244,6 +300,6 @@ pub(super) fn contradiction(saga: &Saga, code: Code, evidence: &str, ctx: &Ctx) 
             Event::CriticalRaised(raised).into(),
             Event::Parked(parked).into(),
         ],
-        then: Then::Later(format!("{code}: {evidence}")),
+        ..Decision::doubt(code, evidence)
     }
 }

@@ -174,8 +174,8 @@ pub(super) fn evidence(saga: &Saga, inquiry: &Inquiry, evidence: Evidence, ctx: 
 
 /// Nothing happened yet: after a refusal a new range or the end, otherwise the same post again.
 fn again(saga: &Saga, swap: &SwapPrepared, ctx: &Ctx) -> Decision {
-    if saga.parked.is_some() {
-        return Decision::later("parked: nothing is posted");
+    if let Some(why) = ctx.held(saga) {
+        return Decision::later(why);
     }
     let Some(refusal) = &ctx.refused else {
         return Decision::go(Step::PostSwap(swap.clone()));
@@ -216,8 +216,12 @@ fn gone(
 ) -> Decision {
     // Unless it refused, our own post may be what spent them: the signatures can show later.
     let is_refused = swap.purpose == Purpose::Receive && ctx.refused.is_some();
-    if !is_refused && ctx.tries < ctx.limits.contradictions_max {
-        return Decision::later("the inputs are spent, but none of our outputs is signed");
+    let code = Code::ProofStateInconsistency;
+    if !is_refused && ctx.doubted(code) < ctx.limits.contradictions_max {
+        return Decision::doubt(
+            code,
+            "the inputs are spent, but none of our outputs is signed",
+        );
     }
     if swap.purpose == Purpose::Receive {
         return reject(
@@ -225,18 +229,12 @@ fn gone(
             "the mint says that the token was already spent",
         );
     }
-    if saga.parked.is_some() {
-        return Decision::later("parked: the melt is not planned again");
+    if let Some(why) = ctx.held(saga) {
+        return Decision::doubt(code, &why);
     }
     let is_final = melt::no_new_plan(saga, ctx);
     let reason = "coins of this wallet were spent elsewhere";
-    let mut decision = melt::release(
-        saga,
-        ProofState::Reserved,
-        Code::ProofStateInconsistency,
-        reason,
-        is_final,
-    );
+    let mut decision = melt::release(saga, ProofState::Reserved, code, reason, is_final);
     let is_spent = |y: &&Y| melt::state_of(inquiry, evidence, y) == Some(MintState::Spent);
     let spent: Vec<Y> = inquiry.ys.iter().filter(is_spent).cloned().collect();
     let finding = |y: &Y| Finding {

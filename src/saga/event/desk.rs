@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Finding;
+use super::{Finding, Released};
 use crate::saga::code::Code;
 use crate::saga::ids::{Amount, Coin, WalletId, Y};
 
@@ -53,10 +53,21 @@ pub struct Resumed {
 pub enum Resolution {
     /// The payment happened.
     Paid,
-    /// Run the fence, then release.
+    /// Let the coins go: at once where nothing was sent, by the fence where something was.
     Released,
-    /// The value is lost; a term of conservation.
+    /// The value is given up; a term of conservation.
     WrittenOff,
+}
+
+impl Resolution {
+    /// The word on the command line and in bodies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Resolution::Paid => "paid",
+            Resolution::Released => "released",
+            Resolution::WrittenOff => "written-off",
+        }
+    }
 }
 
 /// An operator's decision, guarded by the expected version.
@@ -68,7 +79,11 @@ pub struct OperatorResolved {
     pub by: String,
     /// Why.
     pub reason: String,
-    /// Value given up by `WrittenOff`.
+    /// The coins that `written-off` gives up, each with the state that it leaves; spent from here
+    /// on, so that they never come back into a balance. Empty for the other resolutions.
+    pub coins: Vec<Released>,
+    /// What is given up, in the wallet's unit: the sum of `coins`, or the change that a settled
+    /// melt was still owed. 0 for the other resolutions.
     pub written_off: Amount,
 }
 

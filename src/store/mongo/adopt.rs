@@ -39,13 +39,18 @@ pub(super) async fn adopt(
             Err(error) if is_duplicate(&error) => {}
             Err(error) => return Err(store_error(error)),
         }
-        if let Some(answer) = taken_by(&db, &new).await? {
-            return Ok(answer);
+        if let Some(head) = taken_by(&db, &new).await? {
+            return Ok(Adopted::Existing(Box::new(head)));
         }
         pause(round).await;
     }
     let text = "an adoption kept colliding with others".to_owned();
     Err(StoreError::Unavailable(text))
+}
+
+/// What a command repeats, if it repeats one.
+pub(super) async fn known(db: Db, new: NewSaga) -> Result<Option<Head>, StoreError> {
+    taken_by(&db, &new).await
 }
 
 /// An upsert whose condition no document can meet, because a plain insert cannot ask for the
@@ -103,19 +108,11 @@ fn head_of(new: &NewSaga, owner: &str) -> Result<Document, StoreError> {
     Ok(head)
 }
 
-/// The head that a command repeats, or why it is refused.
-pub(super) async fn known(db: Db, new: NewSaga) -> Result<Option<Head>, StoreError> {
-    match taken_by(&db, &new).await? {
-        Some(Adopted::Existing(head)) => Ok(Some(*head)),
-        Some(Adopted::New(_)) | None => Ok(None),
-    }
-}
-
 /// Who has the key that was taken, in the order in which a repeat is recognised; `None` when
 /// nobody has any of them any more.
-async fn taken_by(db: &Db, new: &NewSaga) -> Result<Option<Adopted>, StoreError> {
+async fn taken_by(db: &Db, new: &NewSaga) -> Result<Option<Head>, StoreError> {
     let producer = new.producer.as_str();
-    let existing = |head: HeadDoc| Ok(Some(Adopted::Existing(Box::new(head.into_head()?))));
+    let existing = |head: HeadDoc| head.into_head().map(Some);
 
     let same_command = doc! { "producer": producer, "command_id": &new.command_id };
     if let Some(head) = certain(db, same_command).await? {

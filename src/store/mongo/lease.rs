@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::{ReturnDocument, UpdateModifications};
+use mongodb::options::{Hint, ReturnDocument, UpdateModifications};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::fault::{codes, damaged, store_error};
 use super::query::collect;
 use super::{Db, orphans};
-use crate::ports::{Lease, StoreError};
+use crate::ports::{Due, DueFilter, Later, Lease, StoreError};
 use crate::saga::ids::SagaId;
 use crate::saga::state::Status;
 
@@ -117,15 +117,17 @@ pub(super) async fn release(
     db: Db,
     lease: Lease,
     owner: String,
-    later: Option<(Duration, String)>,
+    later: Option<Later>,
 ) -> Result<(), StoreError> {
     let mut fields = doc! { "lease_owner": Bson::Null, "lease_until": Bson::Null };
-    if let Some((wait, why)) = later {
+    if let Some(Later { wait, why, doubt }) = later {
+        let doubt = doubt.map(|d| doc! { "code": d.code.as_str(), "passes": i64::from(d.passes) });
         let done = doc! { "$eq": ["$status", Status::Done.as_str()] };
         fields.extend(doc! {
             "attempts": { "$add": ["$attempts", 1i64] },
             "next_attempt_at": { "$cond": [done, Bson::Null, after(wait)] },
             "last_error": { "$literal": why },
+            "doubt": { "$literal": doubt },
             "updated_at": "$$NOW",
         });
     }
@@ -134,27 +136,43 @@ pub(super) async fn release(
     Ok(())
 }
 
-/// Sagas to be driven, oldest due first.
-pub(super) async fn due(db: Db, limit: u32) -> Result<Vec<SagaId>, StoreError> {
+/// Sagas to be driven.
+pub(super) async fn due(db: Db, filter: DueFilter) -> Result<Vec<Due>, StoreError> {
     #[derive(Deserialize)]
-    struct Id {
+    struct Row {
         #[serde(rename = "_id")]
         id: String,
+        mint_url: String,
     }
     // The server takes a limit of 0 for "no limit".
-    if limit == 0 {
+    if filter.limit == 0 {
         return Ok(Vec::new());
     }
     let open = STATUSES.into_iter().filter(|s| *s != Status::Done);
     let open: Vec<_> = open.map(Status::as_str).collect();
     let now = doc! { "$lte": ["$next_attempt_at", "$$NOW"] };
-    let wanted = doc! { "status": { "$in": open }, "$expr": { "$and": [now, free()] } };
-    let sagas = db.sagas::<Id>();
+    let wanted = doc! {
+        "status": { "$in": open },
+        "mint_url": { "$nin": filter.except_mints },
+        "$expr": { "$and": [now, free()] },
+    };
+    let order = if filter.newest {
+        doc! { "_id": -1 }
+    } else {
+        doc! { "next_attempt_at": 1, "_id": 1 }
+    };
+    let sagas = db.sagas::<Row>();
     let found = sagas
         .find(wanted)
-        .sort(doc! { "next_attempt_at": 1, "_id": 1 })
-        .projection(doc! { "_id": 1 })
-        .limit(i64::from(limit));
-    let found: Vec<Id> = collect(found.await).await?;
-    Ok(found.into_iter().map(|row| SagaId::new(row.id)).collect())
+        .sort(order)
+        // Not by `_id`, which would walk through every saga that was ever done.
+        .hint(Hint::Name("sagas_due".to_owned()))
+        .projection(doc! { "_id": 1, "mint_url": 1 })
+        .limit(i64::from(filter.limit));
+    let found: Vec<Row> = collect(found.await).await?;
+    let due = |row: Row| Due {
+        saga: SagaId::new(row.id),
+        mint_url: row.mint_url,
+    };
+    Ok(found.into_iter().map(due).collect())
 }

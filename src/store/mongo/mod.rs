@@ -7,7 +7,7 @@
 //! | `plan`, `commit`, `transact` | `append`: what to write, with whom, in one transaction |
 //! | `settle`, `verdict` | what to do when it did not go as planned, and what to answer |
 //! | `orphans` | the transactions that dead processes leave open |
-//! | `access`, `adopt`, `lease`, `wallets`, `query` | everything else, one write or one read each |
+//! | `access`, `adopt`, `lease`, `mints`, `wallets`, `query` | everything else, one call each |
 //! | `health` | how the server is, and facts that are written once |
 //! | `outbox`, `refill`, `relay`, `wake` | what is to be published, and how far that has come |
 //! | `fault` | driver errors in the caller's words |
@@ -23,6 +23,7 @@ mod fault;
 mod health;
 mod indexes;
 mod lease;
+mod mints;
 mod orphans;
 mod outbox;
 mod plan;
@@ -47,8 +48,8 @@ use mongodb::{Client, Collection, Database};
 use self::commit::Committers;
 use self::wake::Wake;
 use crate::ports::{
-    Access, Adopted, ApiToken, Append, Head, HeadFilter, Health, Lease, Loaded, NewSaga, ProofRow,
-    Store, StoreError, Wallet,
+    Access, Adopted, ApiToken, Append, Due, DueFilter, Head, HeadFilter, Health, Later, Lease,
+    Loaded, NewSaga, Pause, ProofRow, Store, StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -140,6 +141,10 @@ impl Db {
         self.database.collection(schema::WALLETS)
     }
 
+    fn mints<T: Send + Sync>(&self) -> Collection<T> {
+        self.database.collection(schema::MINTS)
+    }
+
     fn tokens<T: Send + Sync>(&self) -> Collection<T> {
         self.database.collection(schema::TOKENS)
     }
@@ -216,14 +221,27 @@ impl Store for MongoStore {
         &self,
         lease: &Lease,
         owner: &str,
-        later: Option<(Duration, String)>,
+        later: Option<Later>,
     ) -> Result<(), StoreError> {
         let (lease, owner) = (lease.clone(), owner.to_owned());
         bounded(lease::release(self.db.clone(), lease, owner, later)).await
     }
 
-    async fn due(&self, limit: u32) -> Result<Vec<SagaId>, StoreError> {
-        bounded(lease::due(self.db.clone(), limit)).await
+    async fn due(&self, filter: DueFilter) -> Result<Vec<Due>, StoreError> {
+        bounded(lease::due(self.db.clone(), filter)).await
+    }
+
+    async fn pause_mint(&self, mint_url: &str, by: &str, reason: &str) -> Result<(), StoreError> {
+        let words = [mint_url, by, reason].map(str::to_owned);
+        bounded(mints::pause(self.db.clone(), words)).await
+    }
+
+    async fn resume_mint(&self, mint_url: &str) -> Result<bool, StoreError> {
+        bounded(mints::resume(self.db.clone(), mint_url.to_owned())).await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        bounded(mints::list(self.db.clone())).await
     }
 
     async fn heads(&self, filter: HeadFilter) -> Result<Vec<Head>, StoreError> {

@@ -135,6 +135,7 @@ fn head_update(head: &HeadAfter, version: i64) -> Document {
         "status": head.status.as_str(),
         "attempts": 0i64,
         "last_error": Bson::Null,
+        "doubt": Bson::Null,
     };
     // The server's clock: `$currentDate` needs no pipeline, so no text of ours is an expression.
     let mut now = doc! { "updated_at": true };

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::fault::damaged;
 use crate::ports::{Head, NewSaga, ProofRow, StoreError, Wallet};
 use crate::saga::chain::Record;
+use crate::saga::code::Code;
 use crate::saga::command::Command;
+use crate::saga::decide::Doubt;
 use crate::saga::ids::{Coin, KeysetId, Producer, SagaId, Signature, WalletId, Y};
 use crate::saga::proofs::{ProofState, Token, TransactionType};
 use crate::saga::state::Status;
@@ -24,6 +26,23 @@ pub(super) fn date(
     id: &str,
 ) -> Result<DateTime<Utc>, StoreError> {
     DateTime::from_timestamp_millis(date.timestamp_millis()).ok_or_else(|| damaged(what, id))
+}
+
+/// A contradiction and its count.
+#[derive(Deserialize)]
+struct DoubtDoc {
+    code: String,
+    passes: i64,
+}
+
+impl DoubtDoc {
+    fn into_doubt(self, id: &str) -> Result<Doubt, StoreError> {
+        let code = Code::ALL.iter().find(|code| code.as_str() == self.code);
+        Ok(Doubt {
+            code: *code.ok_or_else(|| damaged("contradiction", id))?,
+            passes: u32::try_from(self.passes).map_err(|_| damaged("contradiction", id))?,
+        })
+    }
 }
 
 /// A head, without what only the server looks at.
@@ -49,6 +68,7 @@ pub(super) struct HeadDoc {
     attempts: i64,
     next_attempt_at: Option<bson::DateTime>,
     last_error: Option<String>,
+    doubt: Option<DoubtDoc>,
     created_at: bson::DateTime,
     updated_at: bson::DateTime,
 }
@@ -71,6 +91,7 @@ impl HeadDoc {
             state: self.state,
             status: self.status,
             last_error: self.last_error,
+            doubt: self.doubt.map(|d| d.into_doubt(id)).transpose()?,
             new: NewSaga {
                 id: SagaId::new(self.id),
                 wallet: Wallet {

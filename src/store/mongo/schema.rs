@@ -20,6 +20,8 @@ pub(super) const META: &str = "meta";
 pub(super) const LEASES: &str = "leases";
 pub(super) const MARK: &str = "relay_mark";
 pub(super) const CHECKPOINTS: &str = "relay_checkpoints";
+/// Mints that are paused; the id is the URL.
+pub(super) const MINTS: &str = "mints";
 pub(super) const TOKENS: &str = "api_tokens";
 pub(super) const USED_IDS: &str = "used_ids";
 
@@ -62,7 +64,7 @@ async fn renew(db: &Db, name: &str, validator: Document) -> Result<(), StoreErro
     done.map(|_| ()).map_err(store_error)
 }
 
-pub(super) fn validators() -> [(&'static str, Document); 11] {
+pub(super) fn validators() -> [(&'static str, Document); 12] {
     [
         (SAGAS, sagas()),
         (EVENTS, events()),
@@ -70,6 +72,7 @@ pub(super) fn validators() -> [(&'static str, Document); 11] {
         (PROOFS, proofs()),
         (WALLETS, wallets()),
         (LEASES, leases()),
+        (MINTS, mints()),
         (META, strict(&[("value", text())], &[])),
         (TOKENS, tokens()),
         (USED_IDS, strict(&[("until", date())], &[])),
@@ -101,6 +104,7 @@ fn sagas() -> Document {
         ("attempts", whole()),
         ("next_attempt_at", date_or_null()),
         ("last_error", text_or_null()),
+        ("doubt", doubt()),
         ("created_at", date()),
         ("updated_at", date()),
         ("claim_payment_hash", text()),
@@ -109,7 +113,8 @@ fn sagas() -> Document {
     ];
     strict(
         &fields,
-        &["claim_payment_hash", "claim_intent_key", "touched"],
+        // A head that an older version has written has no doubt.
+        &["claim_payment_hash", "claim_intent_key", "touched", "doubt"],
     )
 }
 
@@ -188,6 +193,20 @@ fn wallets() -> Document {
         ("counters", counters),
     ];
     strict(&fields, &[])
+}
+
+fn mints() -> Document {
+    let fields = [("by", text()), ("reason", text()), ("at", date())];
+    strict(&fields, &[])
+}
+
+fn doubt() -> Document {
+    doc! {
+        "bsonType": ["object", "null"],
+        "properties": { "code": text(), "passes": whole() },
+        "required": ["code", "passes"],
+        "additionalProperties": false,
+    }
 }
 
 fn leases() -> Document {

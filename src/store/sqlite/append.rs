@@ -11,7 +11,8 @@ use super::sagas::now;
 
 const ADVANCE: &str = "
 UPDATE sagas SET version = ?1, head_hash = ?2, state = ?3, status = ?4, attempts = 0,
-    last_error = NULL, next_attempt_at = ?5, updated_at = ?6,
+    last_error = NULL, doubt_code = NULL, doubt_passes = NULL, next_attempt_at = ?5,
+    updated_at = ?6,
     claim_payment_hash = CASE WHEN ?7 THEN claim_payment_hash END,
     claim_intent_key = CASE WHEN ?7 THEN claim_intent_key END,
     command = CASE WHEN ?8 THEN json_replace(command, '$.sealed', NULL) ELSE command END

@@ -8,11 +8,15 @@ use crate::ports::StoreError;
 /// The outbox and what belongs to it: the same text for a new file and for step 1.
 pub(super) const OUTBOX: &str = include_str!("outbox.sql");
 
+/// What the operator's desk keeps: the same text for a new file and for step 2.
+pub(super) const DESK: &str = include_str!("desk.sql");
+
 /// The version of a file without any step.
 const FIRST: u32 = 1;
 
 /// Step `i` leads from version `i + 1` to the next.
-const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 2] = [outbox_grows, reconciling];
+const STEPS: [fn(&Connection) -> rusqlite::Result<()>; 3] =
+    [outbox_grows, reconciling, desk_is_set_up];
 
 /// The version of the tables that this program knows.
 pub(super) const VERSION: u32 = FIRST + STEPS.len() as u32;
@@ -27,6 +31,11 @@ pub(super) fn migrate(conn: &Connection, from: u32) -> Result<(), StoreError> {
     let update = "UPDATE meta SET value = ?1 WHERE key = 'schema'";
     conn.execute(update, [VERSION.to_string()])?;
     Ok(())
+}
+
+/// 3 → 4: contradictions are counted, and mints can be paused.
+fn desk_is_set_up(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch(DESK)
 }
 
 /// 1 → 2: an outbox row was an id and nothing else. When it was written is not known any more.

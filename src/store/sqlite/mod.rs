@@ -11,6 +11,7 @@ mod append;
 mod fault;
 mod health;
 mod migrate;
+mod mints;
 mod outbox;
 mod proofs;
 mod publish;
@@ -30,8 +31,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use crate::ports::{
-    Access, Adopted, ApiToken, Append, Head, HeadFilter, Health, Lease, Loaded, NewSaga, ProofRow,
-    Store, StoreError, Wallet,
+    Access, Adopted, ApiToken, Append, Due, DueFilter, Head, HeadFilter, Health, Later, Lease,
+    Loaded, NewSaga, Pause, ProofRow, Store, StoreError, Wallet,
 };
 use crate::saga::ids::{KeysetId, SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
@@ -140,7 +141,7 @@ impl Store for SqliteStore {
         &self,
         lease: &Lease,
         owner: &str,
-        later: Option<(Duration, String)>,
+        later: Option<Later>,
     ) -> Result<(), StoreError> {
         let (lease, owner) = (lease.clone(), owner.to_owned());
         self.writer
@@ -148,8 +149,28 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn due(&self, limit: u32) -> Result<Vec<SagaId>, StoreError> {
-        self.readers.run(move |conn| query::due(conn, limit)).await
+    async fn due(&self, filter: DueFilter) -> Result<Vec<Due>, StoreError> {
+        self.readers
+            .run(move |conn| query::due(conn, &filter))
+            .await
+    }
+
+    async fn pause_mint(&self, mint_url: &str, by: &str, reason: &str) -> Result<(), StoreError> {
+        let [mint_url, by, reason] = [mint_url, by, reason].map(str::to_owned);
+        self.writer
+            .run(move |conn| mints::pause(conn, &mint_url, &by, &reason))
+            .await
+    }
+
+    async fn resume_mint(&self, mint_url: &str) -> Result<bool, StoreError> {
+        let mint_url = mint_url.to_owned();
+        self.writer
+            .run(move |conn| mints::resume(conn, &mint_url))
+            .await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        self.readers.run(query::pauses).await
     }
 
     async fn heads(&self, filter: HeadFilter) -> Result<Vec<Head>, StoreError> {

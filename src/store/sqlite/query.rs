@@ -3,11 +3,11 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Rows, ToSql, params};
 
-use crate::ports::{Head, HeadFilter, Loaded, ProofRow, StoreError};
+use crate::ports::{Due, DueFilter, Head, HeadFilter, Loaded, Pause, ProofRow, StoreError};
 use crate::saga::ids::{SagaId, WalletId, Y};
 use crate::saga::proofs::ProofState;
 
-use super::rows::{HEAD, head_of, proof_of, record_of, text};
+use super::rows::{HEAD, head_of, pause_of, proof_of, record_of, text};
 
 pub(super) fn load(conn: &Connection, saga: &SagaId) -> Result<Option<Loaded>, StoreError> {
     let mut select = conn.prepare_cached(&format!("{HEAD} WHERE s.id = ?1"))?;
@@ -24,17 +24,32 @@ pub(super) fn load(conn: &Connection, saga: &SagaId) -> Result<Option<Loaded>, S
     Ok(Some(Loaded { head, records }))
 }
 
-pub(super) fn due(conn: &Connection, limit: u32) -> Result<Vec<SagaId>, StoreError> {
+pub(super) fn due(conn: &Connection, filter: &DueFilter) -> Result<Vec<Due>, StoreError> {
     let now = super::sagas::now(conn)?;
-    let mut select = conn.prepare_cached(
-        "SELECT id FROM sagas
-         WHERE next_attempt_at <= ?1 AND (lease_until IS NULL OR lease_until <= ?1)
-            AND status IN ('active', 'owing', 'parked')
-         ORDER BY next_attempt_at, id LIMIT ?2",
-    )?;
-    collect(select.query(params![now, limit])?, |row| {
-        Ok(SagaId::new(text(row, "id")?))
+    let except = list(filter.except_mints.iter().map(String::as_str));
+    let order = if filter.newest {
+        "s.id DESC"
+    } else {
+        "s.next_attempt_at, s.id"
+    };
+    let mut select = conn.prepare_cached(&format!(
+        "SELECT s.id, w.mint_url FROM sagas s JOIN wallets w ON w.id = s.wallet
+         WHERE s.next_attempt_at <= ?1 AND (s.lease_until IS NULL OR s.lease_until <= ?1)
+            AND s.status IN ('active', 'owing', 'parked')
+            AND w.mint_url NOT IN (SELECT value FROM json_each(?3))
+         ORDER BY {order} LIMIT ?2"
+    ))?;
+    collect(select.query(params![now, filter.limit, except])?, |row| {
+        Ok(Due {
+            saga: SagaId::new(text(row, "id")?),
+            mint_url: text(row, "mint_url")?,
+        })
     })
+}
+
+pub(super) fn pauses(conn: &Connection) -> Result<Vec<Pause>, StoreError> {
+    let mut select = conn.prepare_cached("SELECT * FROM mints ORDER BY mint_url")?;
+    collect(select.query([])?, pause_of)
 }
 
 pub(super) fn heads(conn: &Connection, filter: &HeadFilter) -> Result<Vec<Head>, StoreError> {

@@ -3,8 +3,10 @@
 use chrono::{DateTime, Utc};
 use rusqlite::Row;
 
-use crate::ports::{Head, NewSaga, ProofRow, StoreError, Wallet};
+use crate::ports::{Head, NewSaga, Pause, ProofRow, StoreError, Wallet};
 use crate::saga::chain::Record;
+use crate::saga::code::Code;
+use crate::saga::decide::Doubt;
 use crate::saga::ids::{Coin, KeysetId, Producer, SagaId, Signature, WalletId, Y};
 use crate::saga::proofs::{ProofState, Token, TransactionType};
 use crate::saga::state::Status;
@@ -42,9 +44,20 @@ pub(super) fn head_of(row: &Row<'_>) -> Result<Head, StoreError> {
         attempts: row.get("attempts")?,
         next_attempt_at: maybe_time(row, "next_attempt_at")?,
         last_error: row.get("last_error")?,
+        doubt: doubt_of(row)?,
         created_at: time(row.get("created_at")?)?,
         updated_at: time(row.get("updated_at")?)?,
     })
+}
+
+fn doubt_of(row: &Row<'_>) -> Result<Option<Doubt>, StoreError> {
+    if row.get::<_, Option<String>>("doubt_code")?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Doubt {
+        code: word(row, "doubt_code", Code::ALL, Code::as_str)?,
+        passes: row.get("doubt_passes")?,
+    }))
 }
 
 const STATUSES: [Status; 4] = [Status::Active, Status::Owing, Status::Parked, Status::Done];
@@ -98,6 +111,15 @@ pub(super) fn record_of(row: &Row<'_>) -> rusqlite::Result<Record> {
         private: row.get("private")?,
         prev_hash: row.get("prev_hash")?,
         hash: row.get("hash")?,
+    })
+}
+
+pub(super) fn pause_of(row: &Row<'_>) -> Result<Pause, StoreError> {
+    Ok(Pause {
+        mint_url: text(row, "mint_url")?,
+        by: text(row, "paused_by")?,
+        reason: text(row, "reason")?,
+        at: time(row.get("paused_at")?)?,
     })
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::ports::{Adopted, Head, Lease, NewSaga, StoreError};
+use crate::ports::{Adopted, Head, Later, Lease, NewSaga, StoreError};
 use crate::saga::chain;
 use crate::saga::code::Code;
 use crate::saga::ids::SagaId;
@@ -42,8 +42,8 @@ pub(super) fn adopt(
     owner: &str,
     ttl: Duration,
 ) -> Result<Adopted, StoreError> {
-    if let Some(answer) = repeat(conn, new)? {
-        return answer;
+    if let Some(head) = known(conn, new)? {
+        return Ok(Adopted::Existing(Box::new(head)));
     }
     let command = serde_json::to_string(&new.command)
         .map_err(|e| StoreError::Unusable(format!("the command cannot be written: {e}")))?;
@@ -70,43 +70,32 @@ pub(super) fn adopt(
     }))
 }
 
-/// The head that a command repeats, or why it is refused.
-pub(super) fn known(conn: &Connection, new: &NewSaga) -> Result<Option<Head>, StoreError> {
-    match repeat(conn, new)?.transpose()? {
-        Some(Adopted::Existing(head)) => Ok(Some(*head)),
-        Some(Adopted::New(_)) | None => Ok(None),
-    }
-}
-
 /// Looks at the unique keys in their order: command id, payment hash, intent key.
-fn repeat(
-    conn: &Connection,
-    new: &NewSaga,
-) -> Result<Option<Result<Adopted, StoreError>>, StoreError> {
+pub(super) fn known(conn: &Connection, new: &NewSaga) -> Result<Option<Head>, StoreError> {
     let producer = new.producer.as_str();
     let by_id = "WHERE s.producer = ?1 AND s.command_id = ?2";
     if let Some(head) = one(conn, by_id, &[producer, &new.command_id])? {
         let same = head.new.request_hash == new.request_hash;
-        return Ok(Some(answer(head, same, Code::CommandIdReused)));
+        return answer(head, same, Code::CommandIdReused);
     }
     if let Some(hash) = new.payment_hash()
         && let Some(head) = one(conn, "WHERE s.claim_payment_hash = ?1", &[hash])?
     {
         let same = head.new.producer == new.producer && head.new.request_hash == new.request_hash;
-        return Ok(Some(answer(head, same, Code::InvoiceInUse)));
+        return answer(head, same, Code::InvoiceInUse);
     }
     if let Some(intent) = &new.intent_key {
         let by_intent = "WHERE s.producer = ?1 AND s.claim_intent_key = ?2";
         if one(conn, by_intent, &[producer, intent])?.is_some() {
-            return Ok(Some(Err(StoreError::Refuse(Code::IntentInUse))));
+            return Err(StoreError::Refuse(Code::IntentInUse));
         }
     }
     Ok(None)
 }
 
-fn answer(head: Head, same: bool, refusal: Code) -> Result<Adopted, StoreError> {
+fn answer(head: Head, same: bool, refusal: Code) -> Result<Option<Head>, StoreError> {
     if same {
-        Ok(Adopted::Existing(Box::new(head)))
+        Ok(Some(head))
     } else {
         Err(StoreError::Refuse(refusal))
     }
@@ -165,10 +154,10 @@ pub(super) fn release(
     conn: &Connection,
     lease: &Lease,
     owner: &str,
-    later: Option<(Duration, String)>,
+    later: Option<Later>,
 ) -> Result<(), StoreError> {
     let saga = lease.saga.as_str();
-    let Some((wait, why)) = later else {
+    let Some(Later { wait, why, doubt }) = later else {
         let mut update = conn.prepare_cached(
             "UPDATE sagas SET lease_owner = NULL, lease_until = NULL
              WHERE id = ?1 AND fence = ?2 AND lease_owner = ?3",
@@ -180,10 +169,22 @@ pub(super) fn release(
     let mut update = conn.prepare_cached(
         "UPDATE sagas SET lease_owner = NULL, lease_until = NULL, updated_at = ?4,
             attempts = min(attempts + 1, 4294967295), last_error = ?5,
+            doubt_code = ?7, doubt_passes = ?8,
             next_attempt_at = CASE WHEN status <> 'done' THEN ?6 END
          WHERE id = ?1 AND fence = ?2 AND lease_owner = ?3",
     )?;
     let due = after(now, wait);
-    update.execute(params![saga, lease.fence, owner, now, why, due])?;
+    let code = doubt.map(|d| d.code.as_str());
+    let passes = doubt.map(|d| d.passes);
+    update.execute(params![
+        saga,
+        lease.fence,
+        owner,
+        now,
+        why,
+        due,
+        code,
+        passes
+    ])?;
     Ok(())
 }

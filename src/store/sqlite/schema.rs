@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::ports::StoreError;
 
-use super::migrate::{OUTBOX, VERSION, migrate};
+use super::migrate::{DESK, OUTBOX, VERSION, migrate};
 
 /// How long a statement waits for another process before [`StoreError::Unavailable`]: much longer
 /// than the largest group commit, shorter than a lease.
@@ -56,6 +56,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 fn make(conn: &Connection) -> Result<(), StoreError> {
     conn.execute_batch(TABLES)?;
     conn.execute_batch(OUTBOX)?;
+    conn.execute_batch(DESK)?;
     let insert = "INSERT INTO meta (key, value) VALUES ('schema', ?1)";
     conn.execute(insert, [VERSION.to_string()])?;
     Ok(())

@@ -145,7 +145,7 @@ async fn a_melt_that_is_not_decided_is_202() {
         .settle(invoice.payment_hash(), Outcome::Paid { ln_fee: 1 })
         .unwrap();
     let done = eventually("the melt settles", || async {
-        scene.driver.recover_due().await.unwrap();
+        scene.recover().await;
         let (status, body) = said(scene.get(&location)).await;
         assert_eq!(status, StatusCode::OK);
         (body["success"] == true).then_some(body)

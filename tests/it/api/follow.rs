@@ -91,7 +91,7 @@ async fn a_melt_is_followed_from_any_point_to_its_end() {
             .settle(hash, Outcome::Paid { ln_fee: 1 })
             .unwrap();
         for _ in 0..40 {
-            scene.driver.recover_due().await.unwrap();
+            scene.recover().await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };

@@ -96,7 +96,7 @@ async fn paid_and_not_recorded_is_the_seeds_critical_body() {
     assert_eq!(body, golden);
     store.execute_batch("ROLLBACK").unwrap();
     eventually("it completes itself", || async {
-        scene.driver.recover_due().await.unwrap();
+        scene.recover().await;
         let (_, body) = said(scene.get(&place)).await;
         (body["success"] == true).then_some(())
     })
@@ -124,7 +124,7 @@ async fn evidence_that_contradicts_itself_needs_a_person() {
     });
     let (place, _) = accepted(scene.melt(ALICE, &ask).send().await.unwrap()).await;
     eventually("it is put on the desk", || async {
-        scene.driver.recover_due().await.unwrap();
+        scene.recover().await;
         let (_, body) = said(scene.get(&place)).await;
         (body["severity"] == "CRITICAL").then_some(())
     })

@@ -67,6 +67,13 @@ pub(crate) fn options(more: &[&str]) -> ApiArgs {
 }
 
 impl Scene {
+    /// One pass over everything that is not done.
+    pub(crate) async fn recover(&self) {
+        let heads = self.driver.unfinished().await.unwrap();
+        let sagas = heads.into_iter().map(|head| (head.new.id, Duration::ZERO));
+        self.driver.recover_these(sagas.collect(), |_, _| {}).await;
+    }
+
     /// Without authentication, on SQLite.
     pub(crate) async fn open() -> Self {
         Scene::with(&[]).await

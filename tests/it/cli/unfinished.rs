@@ -85,6 +85,35 @@ async fn stopping_a_melt_loses_nothing_and_says_so() {
     scene.assert_idle();
 }
 
+/// Whoever was stopped by a person gives its lease back: the next command need not wait for the end
+/// of it. Seen red without that: `recover` waited for the whole lease.
+#[tokio::test]
+async fn what_was_stopped_is_free_at_once() {
+    let scene = Scene::funded(ALICE, 300)
+        .await
+        .with("MELTD_LEASE_TTL_MS", "120000");
+    let invoice = scene.invoice(100, Script::Pending);
+    let child = scene.spawn(&["melt", "--npub", ALICE, &invoice.to_string()]);
+    let lightning = scene.mint.lightning();
+    eventually(async || lightning.times_tried(invoice.payment_hash()) > 0).await;
+    let signal = ["-INT", &child.id().to_string()].map(str::to_owned);
+    assert!(
+        Command::new("kill")
+            .args(signal)
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(Said::from(child.wait_with_output().unwrap()).exit, 5);
+    let paid = Outcome::Paid { ln_fee: 1 };
+    lightning.settle(invoice.payment_hash(), paid).unwrap();
+    let began = std::time::Instant::now();
+    let done = scene.json(&["recover"]).exits(0);
+    assert_eq!(done["sagas"][0]["after"], "settled", "{done}");
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    scene.assert_idle();
+}
+
 #[cfg(feature = "failpoints")]
 #[tokio::test]
 async fn a_melt_that_dies_anywhere_is_finished_by_recover() {

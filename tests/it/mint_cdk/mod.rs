@@ -10,7 +10,7 @@
 
 mod coins;
 mod faults;
-mod front;
+pub(crate) mod front;
 mod hostile;
 mod melting;
 mod scene;

@@ -3,8 +3,10 @@
 
 mod books;
 mod bus;
+mod critical;
 mod funding;
 mod mint;
+mod operator;
 mod outbox;
 mod reconciling;
 mod relays;

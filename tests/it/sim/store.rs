@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use meltd::ports::{
-    Adopted, Append, Clock, Head, HeadFilter, Health, Lease, Loaded, NewSaga, ProofRow, Store,
-    StoreError, Wallet,
+    Adopted, Append, Clock, Due, DueFilter, Head, HeadFilter, Health, Later, Lease, Loaded,
+    NewSaga, Pause, ProofRow, Store, StoreError, Wallet,
 };
 use meltd::saga::chain::{Record, genesis};
 use meltd::saga::ids::{KeysetId, SagaId, WalletId, Y};
@@ -30,6 +30,8 @@ pub struct Disk {
     /// Transactions so far, and head inserts: the happy path is counted.
     pub appends: u32,
     pub adoptions: u32,
+    /// So many settlements are not taken, because the store is away.
+    pub away_for: u32,
 }
 
 /// One process's view of the disk.
@@ -75,6 +77,7 @@ impl Disk {
         head.state = append.head.state.clone();
         head.status = append.head.status;
         head.attempts = 0;
+        head.doubt = None;
         head.next_attempt_at = (append.head.status != Status::Done).then_some(now);
         head.updated_at = now;
         self.outgoing.append(append, now);
@@ -161,6 +164,7 @@ impl Store for SimStore {
                 attempts: 0,
                 next_attempt_at: Some(now),
                 last_error: None,
+                doubt: None,
                 created_at: now,
                 updated_at: now,
                 new,
@@ -192,7 +196,15 @@ impl Store for SimStore {
 
     async fn append(&self, append: Append) -> Result<(), StoreError> {
         let now = self.clock.now();
-        self.call(|disk| disk.append(&append, now)).await
+        self.call(|disk| {
+            let is_paid = append.records.iter().any(|r| r.name == "MeltPaid");
+            if is_paid && disk.away_for > 0 {
+                disk.away_for -= 1;
+                return Err(StoreError::Unavailable("away".to_owned()));
+            }
+            disk.append(&append, now)
+        })
+        .await
     }
 
     async fn lease(
@@ -242,7 +254,7 @@ impl Store for SimStore {
         &self,
         lease: &Lease,
         me: &str,
-        later: Option<(Duration, String)>,
+        later: Option<Later>,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.call(|disk| {
@@ -257,8 +269,9 @@ impl Store for SimStore {
                 return Ok(());
             }
             disk.leases.remove(lease.saga.as_str());
-            if let Some((wait, why)) = later {
+            if let Some(Later { wait, why, doubt }) = later {
                 head.attempts += 1;
+                head.doubt = doubt;
                 head.last_error = Some(why);
                 head.next_attempt_at = Some(now + TimeDelta::from_std(wait).unwrap());
             }
@@ -267,10 +280,26 @@ impl Store for SimStore {
         .await
     }
 
-    async fn due(&self, _: u32) -> Result<Vec<SagaId>, StoreError> {
+    async fn due(&self, _: DueFilter) -> Result<Vec<Due>, StoreError> {
         let disk = self.disk.lock().unwrap();
         let open = disk.heads.values().filter(|h| h.status != Status::Done);
-        Ok(open.map(|h| h.new.id.clone()).collect())
+        let due = |h: &Head| Due {
+            saga: h.new.id.clone(),
+            mint_url: h.new.wallet.mint_url.clone(),
+        };
+        Ok(open.map(due).collect())
+    }
+
+    async fn pause_mint(&self, _: &str, _: &str, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn resume_mint(&self, _: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn heads(&self, filter: HeadFilter) -> Result<Vec<Head>, StoreError> {

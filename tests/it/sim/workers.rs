@@ -16,6 +16,10 @@ use super::world::{Life, pass_time};
 pub struct Random(pub u64);
 
 impl Random {
+    pub fn of(seed: u64) -> Self {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -25,7 +29,7 @@ impl Random {
 }
 
 /// A worker that tries for two hours, a turn at a time.
-fn work(
+pub fn work(
     world: &World,
     turns: &Arc<Semaphore>,
     owner: &str,
@@ -58,7 +62,7 @@ fn work(
 
 async fn interleave(seed: u64, script: Script, coins: &[u64]) {
     let world = World::new(script, coins).await;
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::of(seed);
     let turns = [Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(0))];
     let first = tokio::spawn(work(&world, &turns[0], "first", true));
     settle().await;

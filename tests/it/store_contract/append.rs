@@ -195,7 +195,7 @@ pub(crate) async fn an_append_resets_the_attempts<F: Fixture>(f: &F) {
     let new = melt(&alice);
     let lease = adopt_for(&*store, &new, LONG).await;
     let mut chain = Chain::new(&new, &lease);
-    let later = Some((LONG, "the mint did not answer".to_owned()));
+    let later = Some((LONG, "the mint did not answer".to_owned()).into());
     store.release(&lease, OWNER, later).await.unwrap();
     assert_eq!(head(&*store, &new.id).await.attempts, 1);
     chain.write(&*store, Vec::new()).await.unwrap();

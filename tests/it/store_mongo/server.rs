@@ -46,6 +46,7 @@ async fn starts_at_the_same_time_make_one_schema() {
         "api_tokens",
         "leases",
         "meta",
+        "mints",
         "outbox",
         "proofs",
         "relay_checkpoints",
@@ -131,7 +132,7 @@ async fn dollars_are_only_text() {
         panic!("not new");
     };
     store.renew(&lease, owner, long).await.unwrap();
-    let later = Some((std::time::Duration::ZERO, text.to_owned()));
+    let later = Some((std::time::Duration::ZERO, text.to_owned()).into());
     store.release(&lease, owner, later).await.unwrap();
     let head = store.load(&new.id).await.unwrap().unwrap().head;
     assert_eq!(head.new, new);

@@ -221,6 +221,9 @@ async fn an_older_file_takes_reconciliations() {
          UPDATE sqlite_schema SET sql = replace(sql, ', ''reconcile'')', ')') WHERE name = 'sagas';
          PRAGMA schema_version = 1000;
          PRAGMA writable_schema = OFF;
+         DROP TABLE mints;
+         ALTER TABLE sagas DROP COLUMN doubt_passes;
+         ALTER TABLE sagas DROP COLUMN doubt_code;
          UPDATE meta SET value = '2' WHERE key = 'schema'",
     )
     .unwrap();

@@ -1,21 +1,19 @@
-//! Recovery: find what is due, lease it, and drive it with the same loop as a first run. It keeps
-//! nothing between passes, and one saga's error stays with that saga.
+//! One time for a person: everything that is not done, each saga with its own patience.
 
 use std::time::Duration;
 
 use futures::StreamExt;
 use tracing::warn;
 
-use crate::driver::{DriveError, Driver, fold};
+use crate::driver::{DriveError, Driver};
 use crate::ports::{Clock, Head, HeadFilter, Mint, Store, StoreError};
 use crate::saga::ids::SagaId;
-use crate::saga::state::{Saga, Status};
-use crate::saga::step::{Inquiry, Step, next_step};
+use crate::saga::state::Status;
 
 /// Sagas driven at once by one recovery pass: enough to keep a mint busy, few enough to stay flat.
 const CONCURRENCY: usize = 16;
 
-/// Sagas looked at in one scan; the next scan takes the rest.
+/// Heads read at a time.
 const SCAN: u32 = 1000;
 
 /// What a pass did.
@@ -55,55 +53,7 @@ impl Report {
     }
 }
 
-/// What recovery would do with one saga, and why.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Intention {
-    /// The saga.
-    pub saga: SagaId,
-    /// Where it stands.
-    pub state: String,
-    /// The next step.
-    pub step: String,
-    /// What the last pass waited for, if it waited.
-    pub why: Option<String>,
-}
-
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
-    /// Drives everything that is due now.
-    ///
-    /// # Errors
-    /// Only if the store cannot be scanned.
-    pub async fn recover_due(&self) -> Result<Report, StoreError> {
-        let due = self.store.due(SCAN).await?;
-        let due = due.into_iter().map(|id| (id, Duration::ZERO)).collect();
-        Ok(self.recover_these(due, |_, _| {}).await)
-    }
-
-    /// What driving [`Driver::unfinished`] would begin with, without doing it.
-    ///
-    /// # Errors
-    /// Only if the store cannot be read.
-    pub async fn recover_dry_run(&self) -> Result<Vec<Intention>, StoreError> {
-        let mut intentions = Vec::new();
-        for head in self.unfinished().await? {
-            let Some(loaded) = self.store.load(&head.new.id).await? else {
-                continue;
-            };
-            let step = match fold(&loaded) {
-                Ok((saga, _)) => describe(&saga),
-                Err(error) => format!("nothing: {error}"),
-            };
-            let (saga, state) = (head.new.id, head.state);
-            intentions.push(Intention {
-                saga,
-                state,
-                step,
-                why: head.last_error,
-            });
-        }
-        Ok(intentions)
-    }
-
     /// The heads of all sagas that are not done, oldest first.
     ///
     /// # Errors
@@ -157,29 +107,4 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         }
         report
     }
-}
-
-/// The next step in words.
-pub fn describe(saga: &Saga) -> String {
-    match next_step(saga, false) {
-        Step::Inquire(inquiry) => ask(&inquiry),
-        step => step.name().to_owned(),
-    }
-}
-
-/// Everything that an inquiry asks for.
-fn ask(inquiry: &Inquiry) -> String {
-    let ranges = inquiry.outputs.len() + usize::from(inquiry.blanks.is_some());
-    let count = |n: usize, what: &str| match n {
-        0 => None,
-        1 => Some(format!("1 {what}")),
-        n => Some(format!("{n} {what}s")),
-    };
-    let asked = [
-        count(inquiry.ys.len(), "input state"),
-        inquiry.quote.as_ref().map(|_| "the quote".to_owned()),
-        count(ranges, "counter range"),
-    ];
-    let asked: Vec<String> = asked.into_iter().flatten().collect();
-    format!("ask the mint for {}", asked.join(", "))
 }
