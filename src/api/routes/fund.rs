@@ -44,7 +44,9 @@ const LOOK: Duration = Duration::from_secs(3);
 /// Pay its invoice; the ecash is taken by itself when it is paid.
 #[utoipa::path(post, path = "/api/wallet/{npub}/mint", tag = "wallet",
     params(("npub" = String, Path, description = "The owner, npub1…")), request_body = MintAsk,
-    responses((status = 201, description = "An invoice to pay", body = FundBody,
+    responses((status = 200, description = "It is paid, and taken, already", body = FundBody,
+            headers(("Location" = String, description = "Where it is"))),
+        (status = 201, description = "An invoice to pay", body = FundBody,
             headers(("Location" = String, description = "Where to look for the outcome"))),
         (status = 202, description = "The mint has not given one yet", body = FundBody,
             headers(("Location" = String, description = "Where to look for the outcome"))),
@@ -81,7 +83,8 @@ pub(crate) async fn mint<S: Store + Access, M: Mint, C: Clock>(
 /// Take a token in
 #[utoipa::path(post, path = "/api/wallet/{npub}/receive", tag = "wallet",
     params(("npub" = String, Path, description = "The owner, npub1…")), request_body = ReceiveAsk,
-    responses((status = 200, description = "The wallet has its value", body = FundBody),
+    responses((status = 200, description = "The wallet has its value", body = FundBody,
+            headers(("Location" = String, description = "Where it is"))),
         (status = 202, description = "Not decided yet", body = FundBody,
             headers(("Location" = String, description = "Where to look for the outcome"))),
         Refusals))]
@@ -260,16 +263,20 @@ fn problem(saga: &Saga, loaded: &Loaded) -> Option<Problem> {
     waits.map(|waits| about("Not finished", Code::NotFinished, waits))
 }
 
-/// The status of a funding that was just asked for.
+/// The answer to who has just asked for a funding. One that has failed for good has the one body of
+/// every error, and is never a 5xx, because sending it again would change nothing.
 fn created(body: FundBody) -> Response {
-    let status = match (&body.success, &body.problem) {
-        (Some(true), _) => StatusCode::OK,
-        (Some(false), Some(problem)) => match status_of(problem.code) {
+    if let (Some(false), Some(problem)) = (body.success, &body.problem) {
+        let status = match status_of(problem.code) {
             status if status.is_server_error() => StatusCode::UNPROCESSABLE_ENTITY,
             status => status,
-        },
-        (None, _) if body.invoice.is_some() => StatusCode::CREATED,
-        _ => StatusCode::ACCEPTED,
+        };
+        return (status, Json(problem)).into_response();
+    }
+    let status = match body.success {
+        Some(_) => StatusCode::OK,
+        None if body.invoice.is_some() => StatusCode::CREATED,
+        None => StatusCode::ACCEPTED,
     };
     let location = HeaderValue::try_from(body.location.as_str());
     let mut response = (status, Json(body)).into_response();
