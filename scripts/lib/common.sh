@@ -57,3 +57,22 @@ need_build_tools() {
 need_cargo() {
   have cargo || die "needs Rust, and cargo is neither on PATH nor in ~/.cargo/bin: install rustup"
 }
+
+# A python3 put first on PATH by a version manager may lack the pip that Debian's own has.
+python_with_pip() {
+  local python
+  for python in python3 /usr/bin/python3; do
+    if "$python" -m pip --version >/dev/null 2>&1; then
+      echo "$python"
+      return
+    fi
+  done
+  return 1
+}
+
+# Leaves a Python that can install packages in $python.
+need_pip() {
+  need python3 python3 python3-pip
+  python=$(python_with_pip) || { apt_install python3-pip && python=$(python_with_pip); } ||
+    die "python3 has no pip even after installing python3-pip: install it by hand"
+}

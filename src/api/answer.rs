@@ -8,6 +8,7 @@ use super::bodies::problem::Problem;
 use crate::intake::Refused;
 use crate::ports::StoreError;
 use crate::saga::code::{Code, Severity};
+use crate::saga::ids::SagaId;
 
 /// An error answer.
 #[derive(Clone, Debug)]
@@ -52,6 +53,13 @@ impl Failure {
         failure
     }
 
+    /// The saga of a command of which the store did not say whether it took it.
+    pub(super) fn in_doubt(&self) -> Option<SagaId> {
+        let saga = self.problem.transaction_id.as_ref();
+        let saga = saga.filter(|_| self.problem.code == Code::AdoptionUnknown);
+        saga.map(|saga| SagaId::new(saga.clone()))
+    }
+
     /// The same, titled as the seeds title a melt that was not made.
     pub(super) fn of_melt(refused: Refused) -> Self {
         let mut failure = Failure::from(refused);
@@ -75,17 +83,22 @@ pub(super) fn status_of(code: Code) -> StatusCode {
         Code::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::RequestTooSlow => StatusCode::REQUEST_TIMEOUT,
         Code::RateLimited | Code::TooManyMelts => StatusCode::TOO_MANY_REQUESTS,
-        Code::InvoiceInUse | Code::IntentInUse | Code::CommandIdReused | Code::CoinsBusy => {
-            StatusCode::CONFLICT
-        }
+        Code::InvoiceInUse
+        | Code::IntentInUse
+        | Code::CommandIdReused
+        | Code::CoinsBusy
+        | Code::VersionMoved => StatusCode::CONFLICT,
         Code::StoreUnreachable
         | Code::StoreUnusable
         | Code::StoreNoReplicaSet
         | Code::NotReady
         | Code::MintUnreachable
         | Code::MintSlow
-        | Code::MintRateLimited => StatusCode::SERVICE_UNAVAILABLE,
-        // It may have been taken, and then it is driven: nothing that invites paying otherwise.
+        | Code::MintRateLimited
+        | Code::MintPaused
+        | Code::ObserveOnly => StatusCode::SERVICE_UNAVAILABLE,
+        // It may have been taken, and then it is driven: nothing that invites paying otherwise. The
+        // routes give it the body of what is not decided, with the place to look at.
         Code::AdoptionUnknown => StatusCode::ACCEPTED,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::InsufficientBalance
@@ -98,6 +111,7 @@ pub(super) fn status_of(code: Code) -> StatusCode {
         | Code::MintRefused
         | Code::MintNonsense
         | Code::QuoteMismatch
+        | Code::ResolutionRefused
         | Code::QuoteExpired => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::BAD_REQUEST,
     }
@@ -119,7 +133,8 @@ fn title(status: StatusCode) -> &'static str {
 
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
-        let failure = Failure::new(refused.code, refused.reason);
+        let mut failure = Failure::new(refused.code, refused.reason);
+        failure.problem.transaction_id = refused.saga.map(|saga| saga.to_string());
         if refused.code.severity() >= Severity::High {
             // What a store says of itself is for the operator, not for a caller.
             tracing::error!(code = %refused.code, why = failure.problem.message, "request failed");

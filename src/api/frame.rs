@@ -16,6 +16,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::answer::Failure;
 use super::bodies::problem::Problem;
+use super::count::Count;
 use crate::config::Invalid;
 use crate::config::api::ApiArgs;
 use crate::saga::code::Code;
@@ -47,10 +48,12 @@ impl Frame {
 /// Runs a request and dresses its answer.
 pub(super) async fn frame(State(frame): State<Frame>, request: Request, next: Next) -> Response {
     let id = uuid::Uuid::now_v7().to_string();
+    let count = Count::begin(&request);
     let answered = tokio::time::timeout(frame.patience, next.run(request)).await;
     let response = answered.unwrap_or_else(|_| {
         Failure::new(Code::NotReady, "this took too long inside").into_response()
     });
+    count.end(response.status());
     let mut response = with_support_id(response, &id);
     let headers = response.headers_mut();
     let fixed = [

@@ -12,13 +12,15 @@
 //! | `extract.rs` | bodies and queries as types |
 //! | `places.rs`, `day.rs`, `rate.rs` | limits |
 //! | `feed.rs`, `stream.rs` | events for those who follow |
-//! | `frame.rs`, `listen.rs` | what every answer has; connections and their time limits |
+//! | `frame.rs`, `count.rs` | what every answer has; how often and how long, for the metrics |
+//! | `listen.rs` | connections and their time limits |
 //! | `openapi.rs` | the document |
 
 mod answer;
 mod auth;
 pub mod bodies;
 mod caller;
+mod count;
 mod day;
 mod extract;
 mod feed;

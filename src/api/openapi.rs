@@ -7,7 +7,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 
 use super::bodies::melt::OperationBody;
 use super::bodies::problem::Problem;
-use super::routes::{fund, health, list, melt, one, wallet};
+use super::routes::{fund, health, list, melt, metrics, one, wallet};
 
 /// What any route may answer instead.
 #[derive(IntoResponses)]
@@ -64,6 +64,7 @@ pub(super) enum Refusals {
         health::health,
         health::ready,
         health::document,
+        metrics::metrics,
     ),
     components(schemas(OperationBody)),
     modifiers(&Ways),

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::Api;
 use super::answer::{Answer, Failure};
 use super::places::Place;
-use crate::driver::{DriveError, fold, is_answer};
+use crate::driver::{fold, is_answer};
 use crate::intake::Submitted;
 use crate::ports::{Access, Clock, Loaded, Mint, Store};
 use crate::saga::code::Code;
@@ -33,7 +33,7 @@ pub(super) async fn run<S: Store + Access, M: Mint, C: Clock>(
     place: Place,
     patience: Patience,
     submit: impl Future<Output = Answer<Submitted>> + Send + 'static,
-) -> Answer<(SagaId, Option<DriveError>)> {
+) -> Answer<SagaId> {
     let (tell, told) = oneshot::channel();
     let at_work = api.clone();
     let task = tokio::spawn(async move {
@@ -44,32 +44,28 @@ pub(super) async fn run<S: Store + Access, M: Mint, C: Clock>(
             .map_err(Clone::clone);
         // Nobody may be there any more to be told.
         drop(tell.send(saga));
-        let error = match submitted {
-            Ok(submitted) => at_work.drive(submitted, patience.drive).await,
-            Err(_) => None,
-        };
+        if let Ok(submitted) = submitted {
+            at_work.drive(submitted, patience.drive).await;
+        }
         drop(place);
-        error
     });
     let saga = told.await.map_err(|_| Failure::of(Code::Internal))??;
-    let error = match tokio::time::timeout(patience.wait, task).await {
-        Ok(Ok(error)) => error,
-        Ok(Err(_)) | Err(_) => None,
-    };
-    Ok((saga, error))
+    // However it ends, the log says what came of it.
+    drop(tokio::time::timeout(patience.wait, task).await);
+    Ok(saga)
 }
 
 impl<S: Store + Access, M: Mint, C: Clock> Api<S, M, C> {
     /// Drives what was adopted; a repeat that has its answer is left alone.
-    async fn drive(&self, submitted: Submitted, patience: Duration) -> Option<DriveError> {
+    async fn drive(&self, submitted: Submitted, patience: Duration) {
         let Submitted { saga, lease, .. } = submitted;
         if lease.is_none() && self.is_answered(&saga).await {
-            return None;
+            return;
         }
         self.feed.wake();
-        let driven = self.pool.drive(saga, lease, patience).await;
+        // The loop has logged why it could not go on; recovery does.
+        drop(self.pool.drive(saga, lease, patience).await);
         self.feed.wake();
-        driven.ok().and_then(Result::err)
     }
 
     async fn is_answered(&self, saga: &SagaId) -> bool {

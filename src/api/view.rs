@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 
-use super::answer::{MELT_FAILED, status_of};
+use super::answer::{Answer, Failure, MELT_FAILED, status_of};
 use super::bodies::melt::{AtomicBody, MeltBody, MeltOpenBody, MeltPaidBody, PaymentResult};
 use super::bodies::problem::Problem;
 use crate::driver::{DriveError, read};
@@ -21,6 +21,9 @@ use crate::saga::state::{Saga, State};
 const BLOCKED: &str = "Proof state validation failed";
 const CRITICAL: &str = "Critical melt operation failure";
 const OPEN: &str = "Melt not finished";
+
+/// The state of what may not exist.
+pub(super) const UNKNOWN: &str = "unknown";
 
 /// Where a melt is looked at.
 pub(super) fn location(saga: &SagaId) -> String {
@@ -45,28 +48,55 @@ pub(super) fn melt(loaded: &Loaded) -> Result<MeltBody, DriveError> {
     })
 }
 
-/// The body of a melt of which only the adoption is known here.
-pub(super) fn unknown(saga: &SagaId, error: Option<&DriveError>) -> MeltBody {
-    let paid = matches!(error, Some(DriveError::Store { paid: true, .. }));
-    let code = match error {
-        Some(DriveError::Store { paid: true, .. }) => Code::CriticalDbFailureAfterMintSuccess,
-        Some(DriveError::Damaged(_)) => Code::CriticalMeltFailure,
-        _ => Code::NotFinished,
+/// The body of a melt whose log cannot be read now, or not at all.
+pub(super) fn unknown(saga: &SagaId, is_damaged: bool) -> MeltBody {
+    let code = match is_damaged {
+        true => Code::CriticalMeltFailure,
+        false => Code::NotFinished,
     };
-    let manual = matches!(error, Some(DriveError::Damaged(_)));
-    let result = if paid {
-        PaymentResult::Paid
-    } else {
-        PaymentResult::Pending
-    };
+    let message = code.advice().to_owned();
     MeltBody::Open(Box::new(MeltOpenBody {
-        problem: open_problem(saga, None, code, code.advice().to_owned(), manual),
-        payment_result: result,
-        state: if paid { State::Paid } else { State::Adopted }
-            .as_str()
-            .to_owned(),
+        problem: open_problem(saga, None, code, message, is_damaged),
+        payment_result: PaymentResult::Pending,
+        state: State::Adopted.as_str().to_owned(),
         location: location(saga),
     }))
+}
+
+/// The body of a melt that the mint has paid and the store has not taken yet, which only this
+/// process knows; its quote, if what there is of its log can be read.
+pub(super) fn unrecorded(id: &SagaId, loaded: Option<&Loaded>) -> MeltBody {
+    let known = loaded.and_then(|loaded| read(loaded).ok());
+    let quote = known.and_then(|(saga, _, _)| quote_id(&saga));
+    let code = Code::CriticalDbFailureAfterMintSuccess;
+    MeltBody::Open(Box::new(MeltOpenBody {
+        problem: open_problem(id, quote, code, code.advice().to_owned(), false),
+        payment_result: PaymentResult::Paid,
+        state: State::Paid.as_str().to_owned(),
+        location: location(id),
+    }))
+}
+
+/// The body of a melt of which the store did not say whether it took it: no refusal, because then
+/// it is driven.
+///
+/// # Errors
+/// Every other failure, as it is.
+pub(super) fn doubtful(failure: Failure) -> Answer<MeltBody> {
+    let Some(saga) = failure.in_doubt() else {
+        return Err(failure);
+    };
+    Ok(MeltBody::Open(Box::new(MeltOpenBody {
+        problem: Problem {
+            error: OPEN.to_owned(),
+            requires_manual_intervention: Some(false),
+            support_id: Some(saga.to_string()),
+            ..*failure.problem
+        },
+        payment_result: PaymentResult::Pending,
+        state: UNKNOWN.to_owned(),
+        location: location(&saga),
+    })))
 }
 
 fn paid(saga: &Saga, committed: &AtomicCommitted, loaded: &Loaded) -> MeltPaidBody {

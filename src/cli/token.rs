@@ -66,6 +66,8 @@ pub enum ScopeArg {
     Melt,
     /// The operator's routes
     Operate,
+    /// The metrics, for Prometheus
+    Metrics,
 }
 
 impl From<ScopeArg> for Scope {
@@ -74,6 +76,7 @@ impl From<ScopeArg> for Scope {
             ScopeArg::Read => Scope::Read,
             ScopeArg::Melt => Scope::Melt,
             ScopeArg::Operate => Scope::Operate,
+            ScopeArg::Metrics => Scope::Metrics,
         }
     }
 }

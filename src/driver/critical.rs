@@ -7,12 +7,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::error;
 
 use super::{Alert, DriveError, Driver, Run};
-use crate::metrics::{CodeLabel, metrics};
+use crate::metrics::metrics;
 use crate::ports::{Clock, Mint, Store, StoreError};
 use crate::saga::code::Code;
 use crate::saga::event::{CriticalRaised, CriticalResolved, Event};
 use crate::saga::evolve::evolve;
 use crate::saga::ids::SagaId;
+
+impl<S, M, C> Driver<S, M, C> {
+    /// True if this process knows that the mint has paid, and the store has not taken it yet.
+    pub fn is_unrecorded(&self, saga: &SagaId) -> bool {
+        self.unrecorded.sagas().contains(saga)
+    }
+}
 
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// A payment that the store has not taken: said each time in the log, once to the alerts'
@@ -21,10 +28,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         if !self.unrecorded.raise(&run.tail.saga, source) {
             return;
         }
-        let label = CodeLabel {
-            code: CODE.as_str(),
-        };
-        metrics().criticals.get_or_create(&label).inc();
+        metrics().criticals.get_or_create(&CODE.into()).inc();
         self.alerts.raise(Alert {
             saga: Some(run.tail.saga.clone()),
             wallet: Some(run.saga.adoption.wallet.clone()),

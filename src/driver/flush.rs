@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use super::{DriveError, Driver, Run, reply};
+use super::{DriveError, Driver, Run, counted, reply};
 use crate::failpoint;
-use crate::metrics::{Outcome, metrics};
+use crate::metrics::metrics;
 use crate::ports::{Append, Clock, HeadAfter, Mint, Store, StoreError};
 use crate::saga::chain::{self, Tail};
 use crate::saga::command::Kind;
@@ -66,7 +66,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             self.unrecorded.forget(&run.tail.saga);
         }
         metrics().appends.observe(began.elapsed().as_secs_f64());
-        count_end(run);
+        counted::appended(&run.durable, &run.saga, &run.buffer);
         run.buffer.clear();
         run.tries = 0;
         run.doubt = None;
@@ -143,17 +143,6 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         run.fresh = false;
         self.claims.release(&run.tail.saga);
         true
-    }
-}
-
-/// A saga that has just come to its end is counted, once, by the process that wrote the end.
-fn count_end(run: &Run) {
-    if run.saga.state.is_terminal() && !run.durable.state.is_terminal() {
-        let label = Outcome {
-            kind: run.saga.adoption.command.kind().as_str(),
-            state: run.saga.state.as_str(),
-        };
-        metrics().ended.get_or_create(&label).inc();
     }
 }
 

@@ -5,6 +5,7 @@
 //! "Durability barriers"), so that the happy path of a melt is two transactions.
 
 mod alert;
+mod counted;
 mod critical;
 mod desk;
 mod flush;

@@ -87,6 +87,8 @@ pub struct Refused {
     pub code: Code,
     /// A sentence that says what is wrong and what to do.
     pub reason: String,
+    /// With [`Code::AdoptionUnknown`]: the saga, if the command was taken after all.
+    pub saga: Option<SagaId>,
 }
 
 impl Refused {
@@ -98,7 +100,11 @@ impl Refused {
         } else {
             format!("{seen}. {}", code.advice())
         };
-        Refused { code, reason }
+        Refused {
+            code,
+            reason,
+            saga: None,
+        }
     }
 }
 
@@ -109,8 +115,8 @@ impl From<StoreError> for Refused {
             StoreError::Unusable(why) => match coded(&why) {
                 // The store has named the reason and said what to do already.
                 Some((code, why)) => {
-                    let reason = why.to_owned();
-                    Refused { code, reason }
+                    let (reason, saga) = (why.to_owned(), None);
+                    Refused { code, reason, saga }
                 }
                 None => Refused::new(Code::StoreUnusable, why),
             },
@@ -128,7 +134,10 @@ fn doubtful(error: StoreError, id: &SagaId) -> Refused {
     match error {
         StoreError::Unavailable(why) => {
             let seen = format!("if the command was taken, it is saga {id}: {why}");
-            Refused::new(Code::AdoptionUnknown, seen)
+            Refused {
+                saga: Some(id.clone()),
+                ..Refused::new(Code::AdoptionUnknown, seen)
+            }
         }
         other => other.into(),
     }

@@ -2,6 +2,8 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 
+use crate::saga::code::{Code, Discrepancy};
+
 /// Declares a set of labels, all of them text.
 macro_rules! labels {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* })*) => {$(
@@ -54,28 +56,67 @@ labels! {
     }
     /// What became of a command of the queue.
     CommandResult {
-        /// accepted, repeated, refused, dead or later.
+        /// One of [`CommandResult::ALL`].
         result: &'static str,
     }
     /// An HTTP request.
     Request {
         /// The route's pattern, never the path itself.
         route: String,
-        /// GET, POST ….
-        method: String,
-        /// The answer's status.
-        status: u16,
+        /// GET, POST …, or other.
+        method: &'static str,
+        /// The answer's status: 1xx to 5xx.
+        status: &'static str,
     }
     /// An HTTP request, to be timed.
     RequestTime {
-        /// The route's pattern.
+        /// The route's pattern, never the path itself.
         route: String,
-        /// GET, POST ….
-        method: String,
+        /// GET, POST …, or other.
+        method: &'static str,
     }
     /// What recovery sees.
     StatusLabel {
         /// active, owing or parked.
         status: &'static str,
+    }
+}
+
+impl CommandResult {
+    /// Its saga was adopted.
+    pub const ACCEPTED: CommandResult = CommandResult { result: "accepted" };
+    /// It was known already, and got its saga's answer.
+    pub const REPEATED: CommandResult = CommandResult { result: "repeated" };
+    /// It was refused for what it asks.
+    pub const REFUSED: CommandResult = CommandResult { result: "refused" };
+    /// It was put among the dead letters.
+    pub const DEAD: CommandResult = CommandResult { result: "dead" };
+    /// It was put off, for a reason of ours.
+    pub const LATER: CommandResult = CommandResult { result: "later" };
+
+    /// All of them.
+    pub const ALL: [CommandResult; 5] = [
+        Self::ACCEPTED,
+        Self::REPEATED,
+        Self::REFUSED,
+        Self::DEAD,
+        Self::LATER,
+    ];
+}
+
+impl From<Code> for CodeLabel {
+    fn from(code: Code) -> Self {
+        CodeLabel {
+            code: code.as_str(),
+        }
+    }
+}
+
+impl From<Discrepancy> for DiscrepancyLabel {
+    fn from(discrepancy: Discrepancy) -> Self {
+        DiscrepancyLabel {
+            discrepancy: discrepancy.as_str(),
+            severity: discrepancy.severity().as_str(),
+        }
     }
 }

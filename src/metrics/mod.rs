@@ -22,6 +22,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::saga::code::{Code, Discrepancy, Severity};
+
 pub use labels::{
     Call, CodeLabel, CommandResult, DiscrepancyLabel, Failure, Outcome, Request, RequestTime,
     StatusLabel, StepLabel,
@@ -67,11 +69,13 @@ pub struct Metrics {
     pub recovery_passes: Counter,
     /// When the last of them ended, Unix time in seconds.
     pub recovery_last: Gauge,
-    /// Events and replies published by this process.
+    /// Events and replies that this process has published and the bus has confirmed.
     pub published: Counter,
+    /// Those that the bus had already: the mark of a crash between publishing and taking away.
+    pub duplicates: Counter,
     /// Commands taken from the queue, by what became of them.
     pub commands: Counts<CommandResult>,
-    /// HTTP requests, by route, method and status.
+    /// HTTP requests, by route, method and class of status.
     pub requests: Counts<Request>,
     /// How long they took, by route and method.
     pub request_times: Times<RequestTime>,
@@ -93,6 +97,8 @@ pub struct Metrics {
     pub outbox_parked: Gauge,
     /// When the gauges above were last taken from the store, Unix time in seconds.
     pub surveyed: Gauge,
+    /// Counts of the store that failed or took too long.
+    pub survey_failures: Counter,
 }
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -122,6 +128,7 @@ impl Metrics {
             recovery_passes: plain(r, "recovery_passes", "Passes of the recovery scan"),
             recovery_last: plain(r, "recovery_last_pass_timestamp_seconds", "Its last pass"),
             published: plain(r, "relay_published", "Messages published from the outbox"),
+            duplicates: plain(r, "relay_duplicates", "Messages that the bus had already"),
             commands: counts(r, "commands", "Commands taken from the queue"),
             requests: counts(r, "http_requests", "HTTP requests"),
             request_times: times(r, "http_request_seconds", "How long HTTP requests took"),
@@ -146,11 +153,29 @@ impl Metrics {
                 "survey_timestamp_seconds",
                 "When the store was last counted",
             ),
+            survey_failures: plain(r, "survey_failures", "Counts of the store that failed"),
             registry: Registry::default(),
         };
+        metrics.begin_at_zero();
         Metrics {
             registry,
             ..metrics
+        }
+    }
+
+    /// A counter that is born with its first event has no increase to be seen, so what alerts
+    /// watch is there from the start.
+    fn begin_at_zero(&self) {
+        let critical = |code: &&Code| code.severity() == Severity::Critical;
+        for code in Code::ALL.iter().filter(critical) {
+            drop(self.criticals.get_or_create(&CodeLabel::from(*code)));
+        }
+        for discrepancy in Discrepancy::ALL {
+            let label = DiscrepancyLabel::from(discrepancy);
+            drop(self.discrepancies.get_or_create(&label));
+        }
+        for result in CommandResult::ALL {
+            drop(self.commands.get_or_create(&result));
         }
     }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::labels::StatusLabel;
 use super::{metrics, whole};
 use crate::driver::fold;
-use crate::ports::{HeadFilter, Store, StoreError};
+use crate::ports::{HeadFilter, OutboxDepth, Store, StoreError};
 use crate::saga::command::Command;
 use crate::saga::ids::{Amount, SagaId};
 use crate::saga::proofs::ProofState;
@@ -33,6 +33,8 @@ pub struct Survey {
     pub change_owed: Amount,
     /// Coins that a finished saga still holds.
     pub leaked: u64,
+    /// What is still to be published.
+    pub outbox: Option<OutboxDepth>,
 }
 
 /// Counts.
@@ -70,6 +72,7 @@ pub async fn survey<S: Store>(store: &S) -> Result<Survey, StoreError> {
         }
     }
     found.leaked = leaked(store, &holders).await?;
+    found.outbox = Some(store.outbox_depth().await?);
     Ok(found)
 }
 
@@ -97,6 +100,13 @@ impl Survey {
         m.in_flight.set(whole(self.in_flight));
         m.change_owed.set(whole(self.change_owed));
         m.leaked.set(whole(self.leaked));
+        if let Some(depth) = &self.outbox {
+            // Both times are the store's.
+            let age = depth.oldest.map_or(0, |at| (depth.now - at).num_seconds());
+            m.outbox.set(whole(depth.rows));
+            m.outbox_age.set(age.max(0));
+            m.outbox_parked.set(whole(depth.parked));
+        }
         m.surveyed.set(now.timestamp());
     }
 }

@@ -19,11 +19,13 @@ pub enum Scope {
     Melt,
     /// The operator's routes, over all wallets.
     Operate,
+    /// The metrics: no wallet, but sums over all of them.
+    Metrics,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Scope; 3] = [Scope::Read, Scope::Melt, Scope::Operate];
+    pub const ALL: [Scope; 4] = [Scope::Read, Scope::Melt, Scope::Operate, Scope::Metrics];
 
     /// The word used in the store and on the command line.
     pub fn as_str(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Scope {
             Scope::Read => "read",
             Scope::Melt => "melt",
             Scope::Operate => "operate",
+            Scope::Metrics => "metrics",
         }
     }
 }

@@ -7,6 +7,7 @@ use tracing::{debug, error, info, warn};
 use super::{Handled, Intake};
 use crate::driver::{Alert, fold};
 use crate::intake::{MeltRequest, Origin, Refused, Scope, Submitted, Target};
+use crate::metrics::{CommandResult, metrics};
 use crate::ports::{Bus, Clock, Delivery, Mint, Store, StoreError, header, subject};
 use crate::saga::code::Code;
 use crate::saga::ids::{Producer, SagaId};
@@ -23,11 +24,22 @@ const DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// What is to become of a delivery.
 pub(super) enum Verdict {
     /// Answered, and done with.
-    Answer(Box<MeltReply>),
+    Answer(CommandResult, Box<MeltReply>),
     /// It can never be done.
     Dead(Code, String),
     /// Not now, for a reason of ours.
     Later(Code, String),
+}
+
+impl Verdict {
+    /// Under which it is counted: each delivery once.
+    fn result(&self) -> &CommandResult {
+        match self {
+            Verdict::Answer(result, _) => result,
+            Verdict::Dead(..) => &CommandResult::DEAD,
+            Verdict::Later(..) => &CommandResult::LATER,
+        }
+    }
 }
 
 impl<S: Store, M: Mint, C: Clock, B: Bus> Intake<S, M, C, B> {
@@ -43,8 +55,9 @@ impl<S: Store, M: Mint, C: Clock, B: Bus> Intake<S, M, C, B> {
             },
         };
         let (producer, sequence) = (&delivery.producer, delivery.stored.sequence);
+        metrics().commands.get_or_create(verdict.result()).inc();
         match verdict {
-            Verdict::Answer(answer) => {
+            Verdict::Answer(_, answer) => {
                 let outcome = answer.outcome;
                 info!(producer, sequence, ?outcome, saga_id = ?answer.saga, "command");
                 self.answered(&delivery, reply_to.as_deref().ok(), &answer)
@@ -101,10 +114,11 @@ impl<S: Store, M: Mint, C: Clock, B: Bus> Intake<S, M, C, B> {
         };
         match self.pool.driver.submit_melt(&origin, &request).await {
             Ok(submitted) => self.submitted(submitted).await,
-            Err(Refused { code, reason }) if is_ours(code) => Verdict::Later(code, reason),
-            Err(Refused { code, reason }) => {
+            Err(Refused { code, reason, .. }) if is_ours(code) => Verdict::Later(code, reason),
+            Err(Refused { code, reason, .. }) => {
                 let name = named.unwrap_or_default();
-                Verdict::Answer(Box::new(reply::refused(&name, code, &reason)))
+                let answer = reply::refused(&name, code, &reason);
+                Verdict::Answer(CommandResult::REFUSED, Box::new(answer))
             }
         }
     }
@@ -121,12 +135,15 @@ impl<S: Store, M: Mint, C: Clock, B: Bus> Intake<S, M, C, B> {
                 let answer = reply::accepted(&command_id, &saga);
                 // One pass: what has to wait is the recovery's, which looks again when it is due.
                 drop(self.pool.drive(saga, Some(lease), Duration::ZERO));
-                Ok(answer)
+                Ok((CommandResult::ACCEPTED, answer))
             }
-            None => self.repeated(&command_id, &saga).await,
+            None => {
+                let answer = self.repeated(&command_id, &saga).await;
+                answer.map(|answer| (CommandResult::REPEATED, answer))
+            }
         };
         match answer {
-            Ok(answer) => Verdict::Answer(Box::new(answer)),
+            Ok((result, answer)) => Verdict::Answer(result, Box::new(answer)),
             Err(why) => Verdict::Later(Code::StoreUnreachable, why),
         }
     }

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use super::{Report, Scope, Stopped};
 use crate::driver::Driver;
-use crate::metrics::{CodeLabel, DiscrepancyLabel, metrics};
+use crate::metrics::metrics;
 use crate::ports::{Clock, Mint, Store, Wallet};
 use crate::saga::code::Code;
 
@@ -139,17 +139,11 @@ fn tell(wallet: &Wallet, report: &Report, done: &Result<(), Stopped>) {
     let wallet = &wallet.id;
     if let Some(range) = report.look.behind.first() {
         let code = Code::CountersBehind;
-        let label = CodeLabel {
-            code: code.as_str(),
-        };
-        metrics().criticals.get_or_create(&label).inc();
+        metrics().criticals.get_or_create(&code.into()).inc();
         error!(%wallet, keyset = %range.keyset, %code, "{}", code.advice());
     }
     for difference in &report.look.differences {
-        let label = DiscrepancyLabel {
-            discrepancy: difference.discrepancy.as_str(),
-            severity: difference.severity.as_str(),
-        };
+        let label = difference.discrepancy.into();
         metrics().discrepancies.get_or_create(&label).inc();
     }
     let differences = report.look.differences.len();

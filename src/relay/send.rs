@@ -1,5 +1,6 @@
 //! One message, and what the bus's answer to it means.
 
+use crate::metrics::metrics;
 use crate::ports::{Bus, BusError, Message, OutboxRow, Stream, header};
 
 /// What became of a row's message.
@@ -58,9 +59,13 @@ pub(super) async fn send<B: Bus>(bus: &B, row: &OutboxRow, top: u64) -> Sent {
         let back = row.link.is_some() && answer.sequence <= top;
         return match back {
             true => Sent::WentBack,
-            false => Sent::Stored(answer.sequence),
+            false => {
+                metrics().published.inc();
+                Sent::Stored(answer.sequence)
+            }
         };
     }
+    metrics().duplicates.inc();
     // The server's word that it had this id is no word that it still has the message.
     match bus.at(stream(row), answer.sequence).await {
         Ok(Some(first)) if first.message.id == row.id => Sent::Stored(answer.sequence),

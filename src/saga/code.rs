@@ -195,6 +195,15 @@ pub enum Discrepancy {
 }
 
 impl Discrepancy {
+    /// All five.
+    pub const ALL: [Discrepancy; 5] = [
+        Discrepancy::DbUnspentMintSpent,
+        Discrepancy::DbSpentMintUnspent,
+        Discrepancy::DbPendingMintSpent,
+        Discrepancy::ProofNotInDb,
+        Discrepancy::DbUnspentMintPending,
+    ];
+
     /// The seeds' name of it.
     pub fn as_str(self) -> &'static str {
         match self {

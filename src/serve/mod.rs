@@ -7,11 +7,13 @@
 //! | `mod.rs` | start, stop |
 //! | `roles.rs` | the roles |
 //! | `probe.rs` | the parts that no role speaks for: store and bus; alerts |
+//! | `survey.rs` | what is in the store, counted for the metrics |
 //! | `signals.rs` | how a process is asked to end |
 
 mod probe;
 mod roles;
 pub mod signals;
+mod survey;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +68,8 @@ pub struct Settings {
     /// Who signs the checkpoints of all heads, and how often the relay makes one; `None` on a bus
     /// that nobody else reads.
     pub heads: Option<(Arc<dyn Notary>, Duration)>,
+    /// How often the store is counted for the metrics.
+    pub survey_every: Duration,
     /// How long a stop waits for what is under way.
     pub stop_timeout: Duration,
 }
@@ -161,6 +165,9 @@ pub async fn run<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus>(
     let beside = CancellationToken::new();
     let _ends_with_this = beside.clone().drop_guard();
     tokio::spawn(probe::watch(serve.clone(), beside.clone()));
+    let driver = serve.pool.driver.clone();
+    let every = serve.settings.survey_every;
+    tokio::spawn(survey::watch(driver, every, beside.clone()));
     tokio::spawn(probe::alerts(serve.bus.clone(), raised, beside));
     let mut roles = serve.start();
     serve.announce();
@@ -338,7 +345,9 @@ impl Broken {
     }
 
     fn of_store(role: Role, error: StoreError) -> Self {
-        let Refused { code, reason: why } = Refused::from(error);
+        let Refused {
+            code, reason: why, ..
+        } = Refused::from(error);
         let role = Some(role);
         Broken { role, code, why }
     }

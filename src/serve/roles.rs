@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Broken, Serve};
+use crate::metrics::metrics;
 use crate::ports::{Access, Bus, Clock, Mint, Outbox, Store, StoreError, Stream};
 use crate::readiness::Part;
 use crate::reconcile;
@@ -151,7 +152,12 @@ impl<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
     async fn drive_due(&self, stop: CancellationToken) -> Result<(), Broken> {
         let rules = Rules::within(self.settings.places);
         let told = |scan: &Result<Scan, StoreError>| match scan {
-            Ok(_) => self.readiness.well(Part::Recovery),
+            Ok(_) => {
+                metrics().recovery_passes.inc();
+                let now = self.pool.driver.clock.now().timestamp();
+                metrics().recovery_last.set(now);
+                self.readiness.well(Part::Recovery);
+            }
             Err(why) => self.readiness.trouble(Part::Recovery, why.to_string()),
         };
         let ended = recovery::run(&self.pool.driver, rules, stop, told).await;

@@ -1,6 +1,6 @@
 //! The metrics' names: what alerts watch is what is exported, and everything exported is described.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meltd::metrics::{
     Call, CodeLabel, CommandResult, DiscrepancyLabel, Failure, Outcome, Request, RequestTime,
@@ -27,12 +27,12 @@ fn rendered() -> String {
     };
     let request = Request {
         route: text(),
-        method: text(),
-        status: 200,
+        method: "GET",
+        status: "2xx",
     };
     let time = RequestTime {
         route: text(),
-        method: text(),
+        method: "GET",
     };
     drop(m.ended.get_or_create(&Outcome { kind, state }));
     drop(m.steps.get_or_create(&StepLabel { step }));
@@ -49,7 +49,7 @@ fn rendered() -> String {
     m.render()
 }
 
-fn names_in(text: &str) -> BTreeSet<String> {
+pub(crate) fn names_in(text: &str) -> BTreeSet<String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.split(|c| !word(c))
         .filter(|name| name.starts_with("meltd_"))
@@ -82,4 +82,44 @@ fn every_alert_says_what_to_run() {
             assert!(rule.contains(part), "{part} is missing in: {rule}");
         }
     }
+}
+
+/// What was scraped: each series with its value.
+pub(crate) type Series = BTreeMap<String, f64>;
+
+/// Reads the text as Prometheus does; nothing in it may be of another shape.
+pub(crate) fn read(text: &str) -> Series {
+    let body = text.strip_suffix("# EOF\n").expect("the text is whole");
+    let mut types: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut series = Series::new();
+    for line in body.lines() {
+        if let Some(comment) = line.strip_prefix("# ") {
+            let words: Vec<_> = comment.splitn(3, ' ').collect();
+            let [keyword, name, rest] = words[..] else {
+                panic!("{line}");
+            };
+            assert!(["HELP", "TYPE", "UNIT"].contains(&keyword), "{line}");
+            if keyword == "TYPE" {
+                assert!(types.insert(name, rest).is_none(), "twice: {line}");
+            }
+            continue;
+        }
+        let (name, value) = line.rsplit_once(' ').expect(line);
+        let family = name.split('{').next().unwrap();
+        assert_eq!(names_in(family).len(), 1, "{line}");
+        let suffixes = ["_total", "_count", "_sum", "_bucket"];
+        let base = suffixes.iter().find_map(|s| family.strip_suffix(s));
+        let known = types.contains_key(family) || base.is_some_and(|b| types.contains_key(b));
+        assert!(known, "no TYPE before {line}");
+        let value: f64 = value.parse().unwrap_or_else(|_| panic!("{line}"));
+        assert!(series.insert(name.to_owned(), value).is_none(), "{line}");
+    }
+    series
+}
+
+/// The sum over all series of a family whose labels hold these words.
+pub(crate) fn sum(series: &Series, family: &str, labels: &[&str]) -> f64 {
+    let of = |name: &str| name.split('{').next() == Some(family);
+    let fits = |name: &&String| of(name) && labels.iter().all(|label| name.contains(label));
+    series.keys().filter(fits).map(|name| series[name]).sum()
 }

@@ -53,7 +53,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/queue/", LOOP, LOOP_CRATES),
     ("src/readiness.rs", LOOP, LOOP_CRATES),
     ("src/serve/", SERVE, LOOP_CRATES),
-    ("src/relay/", &["saga", "ports"], LOOP_CRATES),
+    ("src/relay/", &["saga", "ports", "metrics"], LOOP_CRATES),
     ("src/recovery", LOOP, LOOP_CRATES),
     ("src/breaker.rs", LOOP, LOOP_CRATES),
     ("src/pool.rs", LOOP, LOOP_CRATES),
@@ -115,11 +115,13 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/config/", &["*"], &["*"]),
     ("src/cli", &["*"], &["*"]),
     ("src/main.rs", &["*"], &["*"]),
+    ("src/wiring/", &["*"], &["*"]),
     ("src/lib.rs", &["*"], &["*"]),
 ];
 /// Of the HTTP face: the loops, and never an adapter.
 const API: &[&str] = &[
     "api", "saga", "ports", "driver", "intake", "recovery", "pool", "balance", "npub", "config",
+    "metrics",
 ];
 const LOOP: &[&str] = &[
     "saga",
@@ -157,7 +159,7 @@ const SERVE: &[&str] = &[
     "recovery",
     "serve",
     "stream",
-    "intake",
+    "metrics",
 ];
 const LOOP_CRATES: &[&str] = &[
     "tokio",

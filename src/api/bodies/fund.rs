@@ -46,7 +46,7 @@ pub struct FundBody {
     pub transaction_id: String,
     /// `mint` or `receive`.
     pub kind: String,
-    /// Where it stands.
+    /// Where it stands; `unknown` if the store did not say whether it took it.
     pub state: String,
     /// `active`, `parked` or `done`.
     pub status: String,

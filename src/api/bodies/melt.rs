@@ -133,7 +133,7 @@ pub struct MeltOpenBody {
     pub problem: Problem,
     /// `PENDING`, or `PAID` while the settlement is still to be recorded.
     pub payment_result: PaymentResult,
-    /// Where the melt stands.
+    /// Where the melt stands; `unknown` if the store did not say whether it took it.
     pub state: String,
     /// Where to look for the outcome.
     pub location: String,

@@ -18,13 +18,14 @@ use crate::api::caller::Caller;
 use crate::api::extract::Body;
 use crate::api::openapi::Refusals;
 use crate::api::run::{Patience, run};
+use crate::api::view;
 use crate::driver::fold;
 use crate::intake::{Origin, Refused, Target};
 use crate::ports::{Access, Clock, Loaded, Mint, Scope, Store};
 use crate::saga::code::Code;
 use crate::saga::command::{Command, Kind};
-use crate::saga::ids::sum;
-use crate::saga::state::{Saga, State as At};
+use crate::saga::ids::{Amount, SagaId, sum};
+use crate::saga::state::{Saga, State as At, Status};
 
 /// How long a mint may take for an invoice before the answer is 202.
 const QUOTE_WAIT: Duration = Duration::from_secs(15);
@@ -43,7 +44,9 @@ const LOOK: Duration = Duration::from_secs(3);
 /// Pay its invoice; the ecash is taken by itself when it is paid.
 #[utoipa::path(post, path = "/api/wallet/{npub}/mint", tag = "wallet",
     params(("npub" = String, Path, description = "The owner, npub1…")), request_body = MintAsk,
-    responses((status = 201, description = "An invoice to pay", body = FundBody,
+    responses((status = 200, description = "It is paid, and taken, already", body = FundBody,
+            headers(("Location" = String, description = "Where it is"))),
+        (status = 201, description = "An invoice to pay", body = FundBody,
             headers(("Location" = String, description = "Where to look for the outcome"))),
         (status = 202, description = "The mint has not given one yet", body = FundBody,
             headers(("Location" = String, description = "Where to look for the outcome"))),
@@ -71,14 +74,17 @@ pub(crate) async fn mint<S: Store + Access, M: Mint, C: Clock>(
         drive: Duration::ZERO,
     };
     let place = api.melts.take(&npub)?;
-    let (saga, _) = run(&api, place, patience, submit).await?;
-    Ok(created(body(&api.load(&saga).await?)?))
+    match run(&api, place, patience, submit).await {
+        Ok(saga) => Ok(created(body(&api.load(&saga).await?)?)),
+        Err(failure) => doubtful(failure, &npub, (Kind::Mint, ask.amount)).map(created),
+    }
 }
 
 /// Take a token in
 #[utoipa::path(post, path = "/api/wallet/{npub}/receive", tag = "wallet",
     params(("npub" = String, Path, description = "The owner, npub1…")), request_body = ReceiveAsk,
-    responses((status = 200, description = "The wallet has its value", body = FundBody),
+    responses((status = 200, description = "The wallet has its value", body = FundBody,
+            headers(("Location" = String, description = "Where it is"))),
         (status = 202, description = "Not decided yet", body = FundBody,
             headers(("Location" = String, description = "Where to look for the outcome"))),
         Refusals))]
@@ -103,8 +109,11 @@ pub(crate) async fn receive<S: Store + Access, M: Mint, C: Clock>(
         drive: wait.max(WAIT),
     };
     let place = api.melts.take(&npub)?;
-    let (saga, _) = run(&api, place, patience, submit).await?;
-    Ok(created(body(&api.load(&saga).await?)?))
+    match run(&api, place, patience, submit).await {
+        Ok(saga) => Ok(created(body(&api.load(&saga).await?)?)),
+        // What it is worth is in the token, which nobody has opened here.
+        Err(failure) => doubtful(failure, &npub, (Kind::Receive, 0)).map(created),
+    }
 }
 
 /// A funding
@@ -192,9 +201,43 @@ fn body(loaded: &Loaded) -> Answer<FundBody> {
         invoice: quote.and_then(|quote| quote.invoice.clone()),
         quote_id: quote.and_then(|quote| quote.id.clone()),
         expires_at: quote.and_then(|quote| quote.expires_at),
-        location: format!("/api/wallet/{npub}/{kind}/{id}"),
+        location: location(npub, kind, id),
         problem: problem(&saga, loaded),
     })
+}
+
+/// The body of what the store may have taken.
+///
+/// # Errors
+/// Every other failure, as it is.
+fn doubtful(failure: Failure, npub: &str, (kind, amount): (Kind, Amount)) -> Answer<FundBody> {
+    let Some(saga) = failure.in_doubt() else {
+        return Err(failure);
+    };
+    let kind = kind.as_str();
+    Ok(FundBody {
+        success: None,
+        transaction_id: saga.to_string(),
+        kind: kind.to_owned(),
+        state: view::UNKNOWN.to_owned(),
+        status: Status::Active.as_str().to_owned(),
+        amount,
+        gained: 0,
+        fee: 0,
+        invoice: None,
+        quote_id: None,
+        expires_at: None,
+        location: location(npub, kind, &saga),
+        problem: Some(Problem {
+            error: "Not finished".to_owned(),
+            support_id: Some(saga.to_string()),
+            ..*failure.problem
+        }),
+    })
+}
+
+fn location(npub: &str, kind: &str, id: &SagaId) -> String {
+    format!("/api/wallet/{npub}/{kind}/{id}")
 }
 
 fn problem(saga: &Saga, loaded: &Loaded) -> Option<Problem> {
@@ -220,16 +263,20 @@ fn problem(saga: &Saga, loaded: &Loaded) -> Option<Problem> {
     waits.map(|waits| about("Not finished", Code::NotFinished, waits))
 }
 
-/// The status of a funding that was just asked for.
+/// The answer to who has just asked for a funding. One that has failed for good has the one body of
+/// every error, and is never a 5xx, because sending it again would change nothing.
 fn created(body: FundBody) -> Response {
-    let status = match (&body.success, &body.problem) {
-        (Some(true), _) => StatusCode::OK,
-        (Some(false), Some(problem)) => match status_of(problem.code) {
+    if let (Some(false), Some(problem)) = (body.success, &body.problem) {
+        let status = match status_of(problem.code) {
             status if status.is_server_error() => StatusCode::UNPROCESSABLE_ENTITY,
             status => status,
-        },
-        (None, _) if body.invoice.is_some() => StatusCode::CREATED,
-        _ => StatusCode::ACCEPTED,
+        };
+        return (status, Json(problem)).into_response();
+    }
+    let status = match body.success {
+        Some(_) => StatusCode::OK,
+        None if body.invoice.is_some() => StatusCode::CREATED,
+        None => StatusCode::ACCEPTED,
     };
     let location = HeaderValue::try_from(body.location.as_str());
     let mut response = (status, Json(body)).into_response();

@@ -19,14 +19,14 @@ fn body(status: &str, reasons: Vec<String>) -> Json<HealthBody> {
 }
 
 /// The process lives
-#[utoipa::path(get, path = "/health", tag = "service",
+#[utoipa::path(get, path = "/health", tag = "service", security(()),
     responses((status = 200, description = "It lives", body = HealthBody)))]
 pub(crate) async fn health() -> Json<HealthBody> {
     body("ok", Vec::new())
 }
 
 /// Requests can be served
-#[utoipa::path(get, path = "/ready", tag = "service", responses(
+#[utoipa::path(get, path = "/ready", tag = "service", security(()), responses(
     (status = 200, description = "They can", body = HealthBody),
     (status = 503, description = "Something is missing", body = HealthBody)))]
 pub(crate) async fn ready<S: Store + Access, M: Mint, C: Clock>(
@@ -41,7 +41,7 @@ pub(crate) async fn ready<S: Store + Access, M: Mint, C: Clock>(
 }
 
 /// This document
-#[utoipa::path(get, path = "/openapi.json", tag = "service",
+#[utoipa::path(get, path = "/openapi.json", tag = "service", security(()),
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json")))]
 pub(crate) async fn document() -> impl IntoResponse {
     let json = [(CONTENT_TYPE, "application/json")];

@@ -6,24 +6,27 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use super::one::body;
 use crate::api::Api;
 use crate::api::answer::{Answer, Failure};
-use crate::api::bodies::melt::{MeltAsk, MeltBody, MeltOpenBody, MeltPaidBody};
+use crate::api::bodies::melt::{MeltAsk, MeltOpenBody, MeltPaidBody};
 use crate::api::caller::Caller;
 use crate::api::extract::{Body, invalid};
 use crate::api::openapi::Refusals;
 use crate::api::run::{Patience, run};
 use crate::api::view;
-use crate::driver::DriveError;
 use crate::intake::{MeltRequest, Origin, Submitted, Target};
 use crate::ports::{Access, Clock, Mint, Scope, Store};
-use crate::saga::ids::SagaId;
 
 /// How long a caller waits who does not say: most payments have ended by then.
 const WAIT: Duration = Duration::from_secs(30);
 
 /// How long new attempts are started; then the melt is finished or made impossible.
 const NEW_ATTEMPTS: Duration = Duration::from_secs(60);
+
+/// How long an answer waits for the log of its melt. A store in trouble would take longer, and the
+/// caller has a place to look at.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// Much more than any invoice, id or URL that is meant.
 const INVOICE_CHARS_MAX: usize = 4096;
@@ -74,8 +77,15 @@ pub(crate) async fn melt<S: Store + Access, M: Mint, C: Clock>(
         drive: wait.max(WAIT),
     };
     let submit = submit(api.clone(), origin, request);
-    let (saga, error) = run(&api, place, patience, submit).await?;
-    Ok(body(&api, &saga, error.as_ref()).await.into_answer())
+    let body = match run(&api, place, patience, submit).await {
+        // A store that has not taken a settlement may still be read, or not answer for long.
+        Ok(saga) => {
+            let loaded = tokio::time::timeout(LAST_LOOK, api.load(&saga)).await;
+            body(&api, &saga, loaded.ok().and_then(Result::ok).as_ref())
+        }
+        Err(failure) => view::doubtful(failure)?,
+    };
+    Ok(body.into_answer())
 }
 
 async fn submit<S: Store + Access, M: Mint, C: Clock>(
@@ -98,24 +108,6 @@ async fn submit<S: Store + Access, M: Mint, C: Clock>(
     let submitted = driver.submit_melt(&origin, &request).await;
     drop(admitted);
     submitted.map_err(Failure::of_melt)
-}
-
-/// What is known of an adopted melt. Whatever goes wrong here, it may be paid.
-async fn body<S: Store + Access, M: Mint, C: Clock>(
-    api: &Api<S, M, C>,
-    saga: &SagaId,
-    error: Option<&DriveError>,
-) -> MeltBody {
-    let body = match error {
-        Some(DriveError::Store { paid: true, .. }) => view::unknown(saga, error),
-        _ => match api.load(saga).await {
-            Ok(loaded) => {
-                view::melt(&loaded).unwrap_or_else(|damaged| view::unknown(saga, Some(&damaged)))
-            }
-            Err(_) => view::unknown(saga, error),
-        },
-    };
-    body.with_contact(api.options.support_contact.as_deref())
 }
 
 /// How long the caller waits: by the body, or by `Prefer` (RFC 7240).

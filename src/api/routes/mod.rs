@@ -4,6 +4,7 @@ pub(super) mod fund;
 pub(super) mod health;
 pub(super) mod list;
 pub(super) mod melt;
+pub(super) mod metrics;
 pub(super) mod one;
 pub(super) mod wallet;
 
@@ -40,6 +41,7 @@ pub(super) fn guarded<S: Store + Access, M: Mint, C: Clock>() -> Router<Api<S, M
         .route("/api/melts", get(list::of_all::<S, M, C>))
         .route("/api/melts/{id}", get(one::melt::<S, M, C>))
         .route("/api/melts/{id}/events", get(one::events::<S, M, C>))
+        .route("/metrics", get(metrics::metrics))
 }
 
 /// Routes without authentication: they show nothing of any wallet.

@@ -31,11 +31,24 @@ pub(crate) async fn melt<S: Store + Access, M: Mint, C: Clock>(
     Path(id): Path<String>,
 ) -> Answer<Json<MeltBody>> {
     let loaded = seen(&api, &caller, &id).await?;
-    let body = view::melt(&loaded);
-    let body = body.unwrap_or_else(|error| view::unknown(&loaded.head.new.id, Some(&error)));
-    Ok(Json(
-        body.with_contact(api.options.support_contact.as_deref()),
-    ))
+    Ok(Json(body(&api, &loaded.head.new.id, Some(&loaded))))
+}
+
+/// A melt as it stands, by its log and by what this process knows beyond it. Whatever goes wrong
+/// here, it may be paid.
+pub(super) fn body<S: Store + Access, M: Mint, C: Clock>(
+    api: &Api<S, M, C>,
+    saga: &SagaId,
+    loaded: Option<&Loaded>,
+) -> MeltBody {
+    let body = match loaded.map(view::melt) {
+        Some(Ok(decided @ (MeltBody::Paid(_) | MeltBody::Failed(_)))) => decided,
+        _ if api.pool.driver.is_unrecorded(saga) => view::unrecorded(saga, loaded),
+        Some(Ok(open)) => open,
+        Some(Err(_)) => view::unknown(saga, true),
+        None => view::unknown(saga, false),
+    };
+    body.with_contact(api.options.support_contact.as_deref())
 }
 
 /// A melt's events

@@ -56,6 +56,7 @@ fn routes(npub: &str, melt: &str, funding: &str) -> Vec<Route> {
         get(format!("/api/melts/{melt}"), Scope::Read),
         get(format!("/api/melts/{melt}/events"), Scope::Read),
         get("/api/melts".to_owned(), Scope::Operate),
+        get("/metrics".to_owned(), Scope::Metrics),
     ]
 }
 
@@ -114,6 +115,7 @@ async fn every_route_against_every_kind_of_caller() {
     let (_, read) = all(&[Scope::Read]).await;
     let (_, melt) = all(&[Scope::Melt]).await;
     let (_, operate) = all(&[Scope::Operate]).await;
+    let (_, metrics) = all(&[Scope::Metrics]).await;
     let (_, own) = scene.token(&Scope::ALL, of(&owner.npub)).await;
     let (_, foreign) = scene.token(&Scope::ALL, of(&other.npub)).await;
     let (revoked_id, revoked) = all(&Scope::ALL).await;
@@ -126,36 +128,31 @@ async fn every_route_against_every_kind_of_caller() {
     );
     let (melt_id, funding) = history(&scene, &owner, &full).await;
     let unknown = format!("meltd_{}", "0".repeat(64));
-    // (who, read, melt, operate): 0 = allowed.
+    // (who, read, melt, operate, metrics): 0 = allowed.
+    let token = Who::Token;
     let table = [
-        ("nobody", Who::Nobody, [401, 401, 401]),
-        ("the owner", Who::Owner, [0, 0, 403]),
-        ("another owner", Who::OtherOwner, [404, 404, 403]),
-        ("a token for all", Who::Token(full), [0, 0, 0]),
-        ("a read token", Who::Token(read), [0, 403, 403]),
-        ("a melt token", Who::Token(melt), [403, 0, 403]),
-        ("an operate token", Who::Token(operate), [403, 403, 0]),
-        ("a token for the wallet", Who::Token(own), [0, 0, 0]),
-        (
-            "a token for another wallet",
-            Who::Token(foreign),
-            [404, 404, 0],
-        ),
-        ("a revoked token", Who::Token(revoked), [401, 401, 401]),
-        ("an unknown token", Who::Token(unknown), [401, 401, 401]),
-        (
-            "no token at all",
-            Who::Token("secret".to_owned()),
-            [401, 401, 401],
-        ),
+        ("nobody", Who::Nobody, [401; 4]),
+        ("the owner", Who::Owner, [0, 0, 403, 403]),
+        ("another owner", Who::OtherOwner, [404, 404, 403, 403]),
+        ("a token for all", token(full), [0, 0, 0, 0]),
+        ("a read token", token(read), [0, 403, 403, 403]),
+        ("a melt token", token(melt), [403, 0, 403, 403]),
+        ("an operate token", token(operate), [403, 403, 0, 403]),
+        ("a metrics token", token(metrics), [403, 403, 403, 0]),
+        ("a token for the wallet", token(own), [0, 0, 0, 0]),
+        ("one for another wallet", token(foreign), [404, 404, 0, 0]),
+        ("a revoked token", token(revoked), [401; 4]),
+        ("an unknown token", token(unknown), [401; 4]),
+        ("no token at all", token("secret".to_owned()), [401; 4]),
     ];
     let mut wrong = Vec::new();
-    for (name, who, [read, melt, operate]) in &table {
+    for (name, who, [read, melt, operate, metrics]) in &table {
         for route in routes(&owner.npub, &melt_id, &funding) {
             let expected = match route.needs {
                 Scope::Read => *read,
                 Scope::Melt => *melt,
                 Scope::Operate => *operate,
+                Scope::Metrics => *metrics,
             };
             let status = ask(&scene, &owner, &other, who, &route).await;
             let fits = match expected {

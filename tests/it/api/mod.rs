@@ -3,7 +3,9 @@
 mod bodies;
 mod figures;
 mod follow;
+mod golden;
 mod matrix;
+mod metrics;
 mod rough;
 mod scene;
 mod schema;

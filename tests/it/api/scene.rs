@@ -11,7 +11,7 @@ use meltd::api::Api;
 use meltd::api::tokens::{hash_of, new_secret};
 use meltd::clock::SystemClock;
 use meltd::config::api::ApiArgs;
-use meltd::driver::Driver;
+use meltd::driver::{Driver, Tuning};
 use meltd::intake::{Origin, Target};
 use meltd::mint::cdk::{CdkMint, Timeouts};
 use meltd::mint::embedded::{EmbeddedMint, InvoiceSpec, Script, Settings};
@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use crate::cli::scene::{ALICE, BOB, paid};
 use crate::embedded_mint::purse::Purse;
+use crate::proxy::Proxy;
 
 /// Under which callers reach the API, when they sign.
 pub(crate) const PUBLIC_URL: &str = "https://pay.example/base";
@@ -44,7 +45,7 @@ pub(crate) struct Scene<S = SqliteStore> {
     pub(crate) address: SocketAddr,
     pub(crate) client: Client,
     stop: CancellationToken,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 impl<S> Drop for Scene<S> {
@@ -89,11 +90,29 @@ impl Scene {
         let store = SqliteStore::open(folder.path().join("meltd.db")).unwrap();
         Scene::on(store, folder, options(more)).await
     }
+
+    /// With these options and numbers of the loop's, on SQLite, and a mint that may be made to lie.
+    pub(crate) async fn lied_to(more: &[&str], tuning: Tuning) -> (Self, Proxy) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path().join("meltd.db")).unwrap();
+        let (scene, proxy) = Scene::behind(store, folder, options(more), Some(tuning)).await;
+        (scene, proxy.unwrap())
+    }
 }
 
 impl<S: Store + Access> Scene<S> {
     /// On this store.
     pub(crate) async fn on(store: S, folder: TempDir, options: ApiArgs) -> Self {
+        Scene::behind(store, folder, options, None).await.0
+    }
+
+    /// The same; with a proxy before the mint, if there are numbers of the loop's to go with it.
+    async fn behind(
+        store: S,
+        folder: TempDir,
+        options: ApiArgs,
+        tuning: Option<Tuning>,
+    ) -> (Self, Option<Proxy>) {
         let settings = Settings {
             fee_ppk: 100,
             ..Settings::default()
@@ -105,10 +124,14 @@ impl<S: Store + Access> Scene<S> {
             sign: Duration::from_secs(5),
             pay: Duration::from_secs(1),
         };
-        let cdk = CdkMint::new(keychain, &[mint.url().to_string()], timeouts).unwrap();
+        let url = mint.url().to_string();
+        let proxy = tuning.map(|_| Proxy::before(url.trim_end_matches('/')));
+        let url = proxy.as_ref().map_or(url, |proxy| proxy.url().to_owned());
+        let cdk = CdkMint::new(keychain, &[url], timeouts).unwrap();
         let owner = uuid::Uuid::new_v4().to_string();
         let clock = Arc::new(SystemClock);
-        let driver = Driver::new(Arc::new(store), Arc::new(cdk), clock, &owner);
+        let mut driver = Driver::new(Arc::new(store), Arc::new(cdk), clock, &owner);
+        driver.tuning = tuning.unwrap_or_default();
         let pool = Pool::new(driver.clone(), 64);
         let stop = CancellationToken::new();
         let ready = Arc::new(Vec::new);
@@ -116,14 +139,15 @@ impl<S: Store + Access> Scene<S> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(api.serve(listener));
-        Scene {
+        let scene = Scene {
             mint: Arc::new(mint),
             driver,
             address,
             client: Client::builder().no_proxy().build().unwrap(),
             stop,
-            _folder: folder,
-        }
+            folder,
+        };
+        (scene, proxy)
     }
 
     /// Puts value into a wallet.

@@ -3,6 +3,8 @@
 mod away;
 mod figures;
 mod fleet;
+mod memory;
+mod metrics;
 mod orders;
 mod poison;
 mod reconciling;
