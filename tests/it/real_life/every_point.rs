@@ -2,12 +2,14 @@
 //! that it passes, the next at the second, until one passes all of them and ends by itself. So no
 //! point is left out, also of those that are added later.
 
+use cdk::nuts::{CurrencyUnit, Token};
 use meltd::mint::embedded::Script;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 use super::stage::{On, Stage};
-use crate::cli::happy::token;
 use crate::cli::scene::{ALICE, Said, paid};
+use crate::embedded_mint::purse::Purse;
 use crate::proxy::{ASK, Act, MELT, QUOTE, RESTORE};
 
 /// More points than any of these commands passes.
@@ -76,16 +78,18 @@ async fn every_point_of_a_funding() {
 async fn every_point_of_a_token() {
     let stage = Stage::new(On::Sqlite).await;
     let receive = |_| {
-        let token = tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(token(&stage.scene, 64))
-        });
+        let minting = async { Purse::open(stage.scene.mint.url()).await.mint(64).await };
+        let proofs = tokio::task::block_in_place(|| Handle::current().block_on(minting));
+        let url = stage.proxy.url().parse().unwrap();
+        let token = Token::new(url, proofs, None, CurrencyUnit::Sat).to_string();
         words(&["receive", "--npub", ALICE, &token])
     };
     let points = sweep(&stage, receive, |n, point| {
         assert_eq!(stage.available(), 63 * n as u64, "{point}");
     });
     assert!(points.len() >= 8, "{points:?}");
-    stage.spends_all();
+    let invoice = stage.scene.invoice(100, paid());
+    stage.melt(&invoice, &[]).exits(0);
     stage.end().await;
 }
 
@@ -128,7 +132,8 @@ async fn every_point_of_a_payment_that_fails() {
     for point in ["append.after.ProofsSent", "step.after.release_rest"] {
         assert!(points.contains(&point.to_owned()), "{point}: {points:?}");
     }
-    stage.spends_all();
+    let invoice = stage.scene.invoice(500, paid());
+    stage.melt(&invoice, &[]).exits(0);
     stage.end().await;
 }
 
@@ -141,8 +146,8 @@ async fn every_point_of_collecting_change() {
         reply["outputs"] = json!([]);
     };
     let owing = |_| {
-        stage.scene.mint_to(ALICE, 256);
-        let invoice = stage.scene.invoice(200, paid());
+        stage.scene.mint_to(ALICE, 512);
+        let invoice = stage.scene.invoice(450, paid());
         for path in [MELT, ASK] {
             stage
                 .proxy
@@ -151,14 +156,15 @@ async fn every_point_of_collecting_change() {
         let none = Act::Change(std::sync::Arc::new(none));
         stage.proxy.add(RESTORE, 1, usize::MAX, none);
         stage.melt(&invoice, &["--wait", "0"]).exits(0);
-        assert!(stage.balance("owed") > 0);
+        let owed = stage.scene.balance(ALICE);
+        assert!(owed["owed"].as_u64().unwrap() > 0, "{owed}");
         stage.proxy.honest();
         words(&["recover", "--wait", "20s"])
     };
     let points = sweep(&stage, owing, |n, point| {
         assert_eq!(stage.balance("owed"), 0, "{point}");
-        // Of each 256 the payee has 200; a Lightning fee and an input fee or two.
-        let fees = (256 - 200) * n as u64 - stage.available();
+        // Of each 512 the payee has 450; a Lightning fee and an input fee or two.
+        let fees = (512 - 450) * n as u64 - stage.available();
         assert!((n as u64..=4 * n as u64).contains(&fees), "{point}: {fees}");
     });
     assert!(

@@ -1,12 +1,12 @@
 //! The alarms of `deploy/alerts.yaml` that are about time, on what processes export: red when they
 //! should be, and not before.
 
-use meltd::mint::embedded::Script;
+use meltd::mint::embedded::{Incoming, Lightning, LightningSettings, Script, Settings};
 use rusqlite::Connection;
 
 use super::metrics::scrape;
 use super::scene::{Serving, World, command};
-use crate::cli::scene::ALICE;
+use crate::cli::scene::{ALICE, Scene};
 use crate::metrics::{Series, sum};
 
 const ALERTS: &str = include_str!("../../../deploy/alerts.yaml");
@@ -33,10 +33,26 @@ async fn watched(world: &World, roles: &str) -> Serving {
 /// Seen red with the ages of fundings counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn t06_the_alarm_by_age_is_red_in_time() {
-    let world = World::new(1000).await;
-    let funding = ["mint", "--npub", ALICE, "50", "--wait", "0"];
-    let funded = world.scene.json(&funding);
-    assert!([0, 5].contains(&funded.exit), "{funded:?}");
+    let lightning = Lightning::new(LightningSettings {
+        incoming: Incoming::WhenTold,
+        ..LightningSettings::default()
+    });
+    let settings = Settings {
+        lightning: lightning.clone(),
+        ..Settings::default()
+    };
+    let world = World::on(Scene::at(settings).await, None, 0).await;
+    let fund = |amount| {
+        world
+            .scene
+            .json(&["mint", "--npub", ALICE, amount, "--wait", "0"])
+    };
+    let request = fund("1000").json()["invoice"].as_str().unwrap().to_owned();
+    lightning.pay_incoming(&request).await.unwrap();
+    world.scene.json(&["recover"]).exits(0);
+    // Nobody pays this one.
+    fund("50");
+    assert_eq!(world.scene.balance(ALICE)["available"], 1000);
     let grow_older = || {
         let file = Connection::open(world.scene.path("meltd.db")).unwrap();
         let older = "UPDATE sagas SET created_at = created_at - 4000000 WHERE status = 'active'";
@@ -51,7 +67,6 @@ async fn t06_the_alarm_by_age_is_red_in_time() {
     world
         .send("shop", "m1", &command(Some("a"), &invoice).to_string())
         .await;
-    let lightning = world.scene.mint.lightning();
     let hash = invoice.payment_hash();
     let tried = "it is at the node";
     world
@@ -62,6 +77,13 @@ async fn t06_the_alarm_by_age_is_red_in_time() {
     world
         .until("the alarm is red", async || is_red().await)
         .await;
+    let open = ["saga", "list", "--state", "quoted"];
+    let open = world.scene.json(&open).exits(0)["sagas"].clone();
+    assert_eq!(
+        open.as_array().unwrap().len(),
+        1,
+        "the funding waits on: {open}"
+    );
     let id = world.melts()[0]["saga"].as_str().unwrap().to_owned();
     let park = ["saga", "park", &id, "--by", "olga", "--reason", "a test"];
     world.scene.json(&park).exits(0);

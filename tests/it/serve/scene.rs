@@ -51,7 +51,7 @@ impl World {
         World::on(scene, Some(mongo), funded).await
     }
 
-    async fn on(scene: Scene, mongo: Option<Mongo>, funded: u64) -> Self {
+    pub(super) async fn on(scene: Scene, mongo: Option<Mongo>, funded: u64) -> Self {
         let nats = NatsServer::start();
         let bus = NatsBus::connect(&nats.settings()).await.unwrap();
         bus.prepare(&Stream::ALL).await.unwrap();

@@ -10,6 +10,9 @@
 //! Not repeated are the processes' race with each other, and so which melt the n-th request belongs
 //! to; ids, salts and invoices are new.
 //!
+//! Seen red, on SQLite, without the state and the holder in the condition under which a coin is
+//! moved: two melts held the same coins, and the audit said so.
+//!
 //! | file | holds |
 //! |---|---|
 //! | `plan.rs` | what is done, from the seed alone |
