@@ -1,14 +1,17 @@
 //! The doctor: looks at everything that meltd stands on, and says what to do. It changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::driver::Driver;
-use crate::ports::{Bus, BusError, Clock, Head, Mint, Store, StoreError, Stream, Wallet};
+use crate::ports::{
+    Bus, BusError, Clock, DueFilter, Head, Mint, Store, StoreError, Stream, Wallet,
+};
 use crate::saga::code::Code;
+use crate::saga::command::Kind;
 use crate::saga::ids::{SagaId, WalletId};
 use crate::saga::proofs::ProofState;
 use crate::saga::state::{State, Status};
@@ -22,8 +25,8 @@ const SKEW_BAD: TimeDelta = TimeDelta::seconds(15);
 /// A mint that needs longer for its info will need too long for a payment's questions.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// Longer than an ordinary payment takes; a HODL invoice may take days.
-const STUCK: TimeDelta = TimeDelta::hours(1);
+/// Due sagas that are read: more need not be told apart.
+const DUE_MAX: u32 = 10_000;
 
 /// A relay publishes within seconds.
 const OUTBOX_OLD: TimeDelta = TimeDelta::minutes(5);
@@ -90,22 +93,35 @@ impl Line {
     }
 }
 
+/// What an examination is about, and from when on it is worried.
+#[derive(Clone, Debug)]
+pub struct Checks<'a> {
+    /// The unit of the wallets.
+    pub unit: &'a str,
+    /// Of so many wallets the counters are compared with the mint.
+    pub wallets_max: usize,
+    /// A saga that is under way for longer is told.
+    pub stuck_after: Duration,
+    /// A saga that is due for longer has nobody who drives it.
+    pub overdue_after: Duration,
+}
+
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
-    /// Looks at the store, the clocks, the mints, the counters of up to `wallets_max` wallets,
-    /// unfinished sagas, the outbox and coins that are held back.
-    pub async fn examine(&self, unit: &str, wallets_max: usize) -> Vec<Line> {
+    /// Looks at the store, the clocks, the mints, counters, unfinished sagas and who drives them,
+    /// the outbox and coins that are held back.
+    pub async fn examine(&self, checks: &Checks<'_>) -> Vec<Line> {
         let mut lines = self.examine_store().await;
         for url in self.mint.urls() {
-            lines.push(self.examine_mint(&url, unit).await);
+            lines.push(self.examine_mint(&url, checks.unit).await);
         }
         if self.mint.urls().is_empty() {
             let code = Code::MintUnknown;
             let found = "no mint is configured".to_owned();
             lines.push(Line::of_code(Grade::Bad, "mint", found, code));
         }
-        let counters = self.examine_counters(wallets_max).await;
+        let counters = self.examine_counters(checks.wallets_max).await;
         lines.push(counters.unwrap_or_else(|why| unread("counters", &why)));
-        let sagas = self.examine_sagas().await;
+        let sagas = self.examine_sagas(checks).await;
         lines.extend(sagas.unwrap_or_else(|why| vec![unread("sagas", &why)]));
         let held = self.examine_held().await;
         lines.push(held.unwrap_or_else(|why| unread("held coins", &why)));
@@ -153,9 +169,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             }
         };
         let active = keysets.iter().filter(|keyset| keyset.active).count();
+        let version = match about.version.as_str() {
+            "" => "of unknown version",
+            version => version,
+        };
         let found = format!(
-            "{}, {active} active and {} retired keyset(s) for {unit}, answered in {} ms",
-            about.version,
+            "{version}, {active} active and {} retired keyset(s) for {unit}, answered in {} ms",
             keysets.len() - active,
             took.as_millis()
         );
@@ -220,16 +239,14 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         Ok(Line::ok("counters", found))
     }
 
-    async fn examine_sagas(&self) -> Result<Vec<Line>, StoreError> {
-        let now = self.clock.now();
+    async fn examine_sagas(&self, checks: &Checks<'_>) -> Result<Vec<Line>, StoreError> {
         let heads = self.unfinished().await?;
         let parked = heads.iter().filter(|head| head.status == Status::Parked);
         let parked = parked.count();
-        // A funding invoice that nobody pays is nobody's trouble.
-        let waits =
-            |head: &&Head| head.status == Status::Active && head.state != State::Quoted.as_str();
-        let stuck = heads.iter().filter(waits);
-        let stuck: Vec<_> = stuck.filter(|head| now - head.created_at > STUCK).collect();
+        let now = self.clock.now();
+        let stuck = heads.iter().filter(|head| is_waited_for(head));
+        let is_old = |head: &&Head| is_older(head.created_at, now, checks.stuck_after);
+        let stuck: Vec<_> = stuck.filter(is_old).collect();
         let mut lines = Vec::new();
         if parked > 0 {
             let found = format!("{parked} parked for a person");
@@ -237,10 +254,11 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             lines.push(Line::not_ok(Grade::Bad, "sagas", found, advice));
         }
         if let Some(oldest) = stuck.first() {
-            let hours = (now - oldest.created_at).num_hours();
+            let (since, after) = (oldest.created_at, checks.stuck_after.as_secs());
             let found = format!(
-                "{} under way for over an hour, one for {hours} h",
-                stuck.len()
+                "{} under way for over {after} s, the first since {}",
+                stuck.len(),
+                since.format("%F %T UTC")
             );
             let advice = "see what they wait for: meltd saga list --status active";
             lines.push(Line::not_ok(Grade::Warning, "sagas", found, advice));
@@ -249,7 +267,45 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             let found = format!("{} unfinished, none stuck or parked", heads.len());
             lines.push(Line::ok("sagas", found));
         }
+        lines.push(self.examine_recovery(&heads, checks).await?);
         Ok(lines)
+    }
+
+    /// Whether anybody drives what is due. The store alone shows it: a worker that is dead says
+    /// nothing, and has said nothing for 26 hours in real life.
+    async fn examine_recovery(
+        &self,
+        heads: &[Head],
+        checks: &Checks<'_>,
+    ) -> Result<Line, StoreError> {
+        let filter = DueFilter {
+            limit: DUE_MAX,
+            ..DueFilter::default()
+        };
+        let due: HashSet<SagaId> = self
+            .store
+            .due(filter)
+            .await?
+            .into_iter()
+            .map(|d| d.saga)
+            .collect();
+        let (now, after) = (self.clock.now(), checks.overdue_after);
+        let is_overdue = |head: &&Head| {
+            let since = head.next_attempt_at.filter(|_| due.contains(&head.new.id));
+            since.is_some_and(|since| is_older(since, now, after))
+        };
+        let overdue = heads.iter().filter(|head| is_waited_for(head));
+        let overdue = overdue.filter(is_overdue).count();
+        let found = format!(
+            "{overdue} due for over {} s with nobody to drive them",
+            after.as_secs()
+        );
+        if overdue > 0 {
+            let advice = "no recovery runs: start meltd serve with the role recovery, or run \
+                          meltd recover";
+            return Ok(Line::not_ok(Grade::Bad, "recovery", found, advice));
+        }
+        Ok(Line::ok("recovery", found))
     }
 
     /// Coins that are held by sagas that have ended.
@@ -301,6 +357,17 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         }
         Ok(Line::ok("outbox", found))
     }
+}
+
+/// True of what somebody waits for: not of a funding invoice that nobody pays, and not of what
+/// waits for a person.
+fn is_waited_for(head: &Head) -> bool {
+    let is_unpaid = head.new.command.kind() == Kind::Mint && head.state == State::Quoted.as_str();
+    matches!(head.status, Status::Active | Status::Owing) && !is_unpaid
+}
+
+fn is_older(since: DateTime<Utc>, now: DateTime<Utc>, than: Duration) -> bool {
+    (now - since).to_std().is_ok_and(|age| age > than)
 }
 
 /// Whether every stream is there and as it must be. Nothing is made.

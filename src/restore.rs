@@ -61,7 +61,7 @@ pub struct Raised {
 /// What a restore found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Found {
-    /// Keysets of the mint that were looked at, retired ones included.
+    /// Keysets of the mint that were looked through, retired ones included.
     pub keysets: u32,
     /// Counters that were asked for.
     pub counters: u64,
@@ -83,7 +83,8 @@ pub struct Found {
 }
 
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
-    /// Looks through the counters of every keyset of the wallet's mint.
+    /// Looks through the counters of every keyset of the wallet's mint. What is found and done is
+    /// in `found` as it happens, so that whoever stops it can tell.
     ///
     /// # Errors
     /// [`Stopped`]; what was found until then is stored.
@@ -91,20 +92,20 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         &self,
         wallet: &Wallet,
         begin: Begin,
+        found: &mut Found,
         told: impl Fn(&Progress<'_>),
-    ) -> Result<Found, Stopped> {
+    ) -> Result<(), Stopped> {
         if !self.mint.restores(wallet).await {
             let why = "the mint does not support NUT-09, so nothing can be found there";
             return Err(Stopped::Mint(Code::MintRefused, why.to_owned()));
         }
         let keysets = patiently(async || self.mint.keysets(wallet).await).await?;
-        let mut found = Found::default();
         for keyset in &keysets {
-            found.keysets += 1;
-            self.restore_keyset(wallet, &keyset.id, begin, &mut found, &told)
+            self.restore_keyset(wallet, &keyset.id, begin, found, &told)
                 .await?;
+            found.keysets += 1;
         }
-        Ok(found)
+        Ok(())
     }
 
     async fn restore_keyset(
@@ -201,11 +202,9 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let Some(range) = around(&self.nobodys(wallet, free).await?) else {
             return Ok(());
         };
-        let settled = self
-            .settle_differences(wallet, Cause::Restore, Vec::new(), vec![range])
-            .await?;
-        found.settled = std::mem::take(&mut found.settled).plus(settled);
-        Ok(())
+        let (cause, ranges) = (Cause::Restore, vec![range]);
+        self.settle_differences(wallet, cause, Vec::new(), ranges, &mut found.settled)
+            .await
     }
 }
 

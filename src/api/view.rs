@@ -201,14 +201,8 @@ fn waiting(saga: &Saga, loaded: &Loaded) -> Problem {
     }
     match saga.state {
         State::WrittenOff => {
-            let message = "an operator gave this melt up; whether it was paid is in the record";
-            open_problem(
-                id,
-                quote,
-                Code::CriticalMeltFailure,
-                message.to_owned(),
-                true,
-            )
+            let code = Code::WrittenOff;
+            open_problem(id, quote, code, code.advice().to_owned(), true)
         }
         State::Paid => {
             let code = Code::CriticalDbFailureAfterMintSuccess;

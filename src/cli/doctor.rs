@@ -1,5 +1,7 @@
 //! `meltd doctor`: a line for each thing that was looked at, with what to do.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::Act;
@@ -7,8 +9,9 @@ use super::exit::{Exit, Failure, inside};
 use super::output::{Answer, table};
 use super::progress::Waiting;
 use super::reconcile::not_finished;
+use super::values::age;
 use crate::config::BusConfig;
-use crate::doctor::{Grade, Line};
+use crate::doctor::{Checks, Grade, Line};
 use crate::ports::{Clock, Mint, Store};
 use crate::saga::code::Code;
 
@@ -20,6 +23,16 @@ pub struct DoctorArgs {
     // 200: some seconds; each takes a request or two.
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub wallets: usize,
+    /// A saga that is under way for longer is told
+    //
+    // An hour: longer than an ordinary payment takes; a HODL invoice may take days.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = age)]
+    pub stuck_after: Duration,
+    /// A saga that is due for longer has nobody who drives it
+    //
+    // Two minutes: recovery looks every two seconds, and takes hundreds in a second.
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = age)]
+    pub overdue_after: Duration,
     /// Where the bus is, if one is used.
     #[command(flatten)]
     pub bus: BusConfig,
@@ -50,9 +63,13 @@ async fn examine<S: Store, M: Mint, C: Clock>(
     bus: Vec<Line>,
 ) -> Result<DoctorAnswer, Failure> {
     let waiting = Waiting::new(act.out);
-    let examined = waiting
-        .on(act.driver.examine(&act.unit, args.wallets))
-        .await;
+    let checks = Checks {
+        unit: &act.unit,
+        wallets_max: args.wallets,
+        stuck_after: args.stuck_after,
+        overdue_after: args.overdue_after,
+    };
+    let examined = waiting.on(act.driver.examine(&checks)).await;
     let Some(examined) = examined else {
         return Err(not_finished("stopped by a signal".to_owned()));
     };

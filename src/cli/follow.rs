@@ -131,6 +131,10 @@ impl Followed {
             let exit = Exit::Critical;
             return Some(Failure { exit, ..failure });
         }
+        if self.saga.state == State::WrittenOff {
+            let code = Code::WrittenOff;
+            return Some(Failure::new(code, code.advice()).about(id));
+        }
         if is_answer(&self.saga) {
             return None;
         }

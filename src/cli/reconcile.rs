@@ -62,20 +62,23 @@ pub(super) async fn reconcile<S: Store, M: Mint, C: Clock>(
         spent: true,
         ..Scope::default()
     };
+    let all = wallets.len();
     let waiting = Waiting::new(act.out);
     let mut lines = Vec::new();
     for wallet in wallets {
         waiting.says(&format!("{} at {}", short(&wallet.npub), wallet.mint_url));
-        let work = one(act, &wallet, &scope, args.dry_run);
-        let Some(result) = waiting.on(work).await else {
-            let message = "stopped by a signal; what was corrected stands".to_owned();
-            return Err(not_finished(message));
-        };
-        lines.push(line(wallet, result));
+        let mut report = Report::default();
+        let work = one(act, &wallet, &scope, args.dry_run, &mut report);
+        let done = waiting.on(work).await;
+        let is_stopped = done.is_none();
+        lines.push(line(wallet, report, done));
+        if is_stopped {
+            break;
+        }
     }
     Ok(ReconcileAnswer {
         dry_run: args.dry_run,
-        failure: verdict(&lines, args.dry_run),
+        failure: verdict(&lines, all, args.dry_run),
         wallets: lines,
     })
 }
@@ -85,22 +88,16 @@ async fn one<S: Store, M: Mint, C: Clock>(
     wallet: &Wallet,
     scope: &Scope,
     dry_run: bool,
-) -> Result<Report, Stopped> {
-    if !dry_run {
-        return act.driver.reconcile(wallet, scope).await;
+    report: &mut Report,
+) -> Result<(), Stopped> {
+    match dry_run {
+        true => act.driver.look_at(wallet, scope, &mut report.look).await,
+        false => act.driver.reconcile(wallet, scope, report).await,
     }
-    let look = act.driver.look_at(wallet, scope).await?;
-    Ok(Report {
-        look,
-        ..Report::default()
-    })
 }
 
-fn line(wallet: Wallet, result: Result<Report, Stopped>) -> Line {
-    let (report, stopped) = match result {
-        Ok(report) => (report, None),
-        Err(why) => (Report::default(), Some(why.to_string())),
-    };
+fn line(wallet: Wallet, report: Report, done: Option<Result<(), Stopped>>) -> Line {
+    let stopped = why_stopped(done);
     Line {
         wallet: wallet.id.to_string(),
         npub: wallet.npub,
@@ -110,8 +107,8 @@ fn line(wallet: Wallet, result: Result<Report, Stopped>) -> Line {
     }
 }
 
-/// Done if every wallet was looked at, and nothing is left for a person.
-fn verdict(lines: &[Line], dry_run: bool) -> Option<Failure> {
+/// Done if all wallets were looked at, and nothing is left for a person.
+fn verdict(lines: &[Line], all: usize, dry_run: bool) -> Option<Failure> {
     if lines.iter().any(|line| !line.report.look.behind.is_empty()) {
         let code = Code::CountersBehind;
         return Some(Failure::new(code, code.advice()));
@@ -132,11 +129,19 @@ fn verdict(lines: &[Line], dry_run: bool) -> Option<Failure> {
             ..Failure::new(Code::RecoverableStateInconsistency, message)
         });
     }
-    let waiting = lines
-        .iter()
-        .filter(|line| !line.report.settled.waiting.is_empty());
-    let open = waiting.count() + lines.iter().filter(|line| line.stopped.is_some()).count();
-    (open > 0).then(|| not_finished(format!("{open} wallet(s) were not reconciled to the end")))
+    let is_done = |l: &&Line| l.stopped.is_none() && l.report.settled.waiting.is_empty();
+    let open = all.saturating_sub(lines.iter().filter(is_done).count());
+    let message = format!("{open} of {all} wallet(s) were not reconciled to the end");
+    (open > 0).then(|| not_finished(message))
+}
+
+/// Why a wallet was not done to the end, if it was not; `None` is a signal.
+pub(super) fn why_stopped(done: Option<Result<(), Stopped>>) -> Option<String> {
+    match done {
+        Some(Ok(())) => None,
+        Some(Err(why)) => Some(why.to_string()),
+        None => Some("stopped by a signal".to_owned()),
+    }
 }
 
 /// Nothing was paid here, so it may simply be run again.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use serde::Serialize;
 
 use super::Act;
@@ -13,7 +14,7 @@ use super::progress::Waiting;
 use super::sagas::outcome;
 use crate::driver::fold;
 use crate::ports::{Clock, Head, HeadFilter, Mint, Store};
-use crate::recovery::{Fate, Intention, Report};
+use crate::recovery::{Fate, Intention, Report, mode_of};
 use crate::saga::code::Code;
 use crate::saga::command::Kind;
 use crate::saga::ids::SagaId;
@@ -216,6 +217,7 @@ pub(super) async fn dry_run<S: Store>(store: &S) -> Result<DryRunAnswer, Failure
         limit: PAGE,
         ..HeadFilter::default()
     };
+    let pauses = store.pauses().await?;
     let mut sagas = Vec::new();
     loop {
         let heads = store.heads(filter.clone()).await?;
@@ -226,7 +228,10 @@ pub(super) async fn dry_run<S: Store>(store: &S) -> Result<DryRunAnswer, Failure
                 continue;
             };
             sagas.push(match fold(&loaded) {
-                Ok((saga, _)) => Intention::of(&loaded.head, &saga),
+                Ok((saga, _)) => {
+                    let mode = mode_of(&pauses, &saga);
+                    Intention::of(&loaded.head, &saga, mode, Utc::now())
+                }
                 Err(error) => Intention {
                     saga: head.new.id,
                     state: head.state,

@@ -8,7 +8,7 @@ use super::Act;
 use super::exit::{Failure, inside};
 use super::output::{Answer, table};
 use super::progress::Waiting;
-use super::reconcile::not_finished;
+use super::reconcile::{not_finished, why_stopped};
 use super::sagas::short;
 use crate::intake::{Refused, Target};
 use crate::npub;
@@ -65,6 +65,7 @@ pub(super) async fn restore<S: Store, M: Mint, C: Clock>(
         false => Begin::Start,
     };
     let wallets = wallets(act, &args).await?;
+    let all = wallets.len();
     let waiting = Waiting::new(act.out);
     let mut lines = Vec::new();
     for wallet in wallets {
@@ -75,29 +76,27 @@ pub(super) async fn restore<S: Store, M: Mint, C: Clock>(
             let line = format!("{name}: keyset {keyset}, counter {counter}, {restored} restored");
             act.out.progress(&line);
         };
-        let work = act.driver.restore_wallet(&wallet, begin, told);
-        let Some(result) = waiting.on(work).await else {
-            let message = "stopped by a signal; what was found until then is stored".to_owned();
-            return Err(not_finished(message));
-        };
-        let (found, stopped) = match result {
-            Ok(found) => (found, None),
-            Err(why) => (Found::default(), Some(why.to_string())),
-        };
+        let mut found = Found::default();
+        let work = act.driver.restore_wallet(&wallet, begin, &mut found, told);
+        let done = waiting.on(work).await;
+        let is_stopped = done.is_none();
         lines.push(Line {
             wallet: wallet.id.to_string(),
             npub: wallet.npub,
             mint_url: wallet.mint_url,
             found,
-            stopped,
+            stopped: why_stopped(done),
         });
+        if is_stopped {
+            break;
+        }
     }
-    let is_open = |line: &&Line| line.stopped.is_some() || !line.found.settled.waiting.is_empty();
-    let open = lines.iter().filter(is_open).count();
+    let is_done = |line: &&Line| line.stopped.is_none() && line.found.settled.waiting.is_empty();
+    let open = all.saturating_sub(lines.iter().filter(is_done).count());
     let failure = (open > 0).then(|| {
-        let advice = "run the same command again: what is there already is left alone";
         not_finished(format!(
-            "{open} wallet(s) were not restored to the end; {advice}"
+            "{open} of {all} wallet(s) were not restored to the end, and what was found is stored; \
+             run the same command again: what is there already is left alone"
         ))
     });
     Ok(RestoreAnswer {

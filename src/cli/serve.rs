@@ -8,12 +8,13 @@ use clap::Args;
 
 use super::exit::{Exit, Failure};
 use super::streams::HeadsArgs;
-use super::values::duration;
+use super::values::{age, duration};
 use crate::config::api::ApiArgs;
 use crate::config::{BusAddress, BusConfig, LimitArgs};
 use crate::driver::Driver;
 use crate::ports::{Access, Bus, Clock, Mint, Outbox, Store};
 use crate::queue::Producers;
+use crate::reconcile::Rounds;
 use crate::relay;
 use crate::saga::code::Code;
 use crate::serve::signals::Signals;
@@ -69,6 +70,19 @@ pub struct ServeArgs {
     )]
     pub survey_every: Duration,
 
+    /// How often each wallet is held against its mint, by one of the processes with the recovery
+    /// role
+    //
+    // Twice a day: what differs is found at the next melt anyway, by its pre-flight check.
+    #[arg(
+        long,
+        env = "MELTD_RECONCILE_EVERY",
+        default_value = "12h",
+        value_parser = age,
+        value_name = "TIME"
+    )]
+    pub reconcile_every: Duration,
+
     /// Only look: ask mints, record what they say, and move no money; new commands are refused
     //
     // Off: for the first start on a store of which nobody knows how old it is.
@@ -98,6 +112,10 @@ impl ServeArgs {
     /// # Errors
     /// A sentence that says what is missing.
     pub fn settings(&self, unit: &str) -> Result<Settings, Failure> {
+        if self.reconcile_every < Duration::from_secs(1) {
+            let why = "--reconcile-every (MELTD_RECONCILE_EVERY) must be a second or more";
+            return Err(Failure::new(Code::ConfigInvalid, why));
+        }
         let mut roles = self.roles.clone();
         if roles.is_empty() {
             roles.extend(Role::ALL);
@@ -124,6 +142,10 @@ impl ServeArgs {
             api: self.api.clone(),
             places: usize::try_from(self.places).unwrap_or(1),
             observe_only: self.observe_only,
+            rounds: Rounds {
+                every: self.reconcile_every,
+                ..Rounds::default()
+            },
             producers: Arc::new(producers),
             unit: Arc::from(unit),
             relay: relay::Tuning {

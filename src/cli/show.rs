@@ -1,5 +1,6 @@
 //! `meltd saga show` and `verify`: one saga, what happened to it, and whether the record is whole.
 
+use chrono::Utc;
 use serde::Serialize;
 
 use super::evidence::Fresh;
@@ -10,7 +11,7 @@ use super::timeline::{self, Moment};
 use crate::driver::fold;
 use crate::intake::Refused;
 use crate::ports::{Loaded, Store};
-use crate::recovery::Intention;
+use crate::recovery::{Intention, mode_of};
 use crate::saga::code::Code;
 use crate::saga::command::Kind;
 use crate::saga::ids::{Amount, SagaId};
@@ -76,7 +77,8 @@ pub(super) async fn show<S: Store>(store: &S, id: &str) -> Result<ShowAnswer, Fa
     let loaded = load(store, id).await?;
     let saga = folded(&loaded)?;
     let head = &loaded.head;
-    let intention = Intention::of(head, &saga);
+    let mode = mode_of(&store.pauses().await?, &saga);
+    let intention = Intention::of(head, &saga, mode, Utc::now());
     let is_open = !saga.state.is_terminal();
     let next = is_open.then_some(intention.step);
     Ok(ShowAnswer {

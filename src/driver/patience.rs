@@ -8,13 +8,14 @@ use tracing::warn;
 use super::{DriveError, Driver, Pass, is_answer};
 use crate::ports::{Clock, Lease, Mint, Store, StoreError};
 use crate::saga::ids::SagaId;
+use crate::saga::state::Saga;
 
 /// Between two looks at a saga that another worker holds.
 const BUSY: Duration = Duration::from_millis(100);
 
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
-    /// Drives until there is an answer, or until `patience` is over; between passes the saga is
-    /// free for other workers. `None` = another worker has it.
+    /// Drives until there is an answer, until a person has to decide, or until `patience` is over;
+    /// between passes the saga is free for other workers. `None` = another worker has it.
     ///
     /// # Errors
     /// [`DriveError`], as of the last pass.
@@ -59,7 +60,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
                     BUSY
                 }
                 Ok(Some(pass)) => match &pass.later {
-                    Some((wait, why)) if !left.is_zero() && !is_answer(&pass.saga) => {
+                    Some((wait, why)) if !left.is_zero() && !is_told(&pass.saga) => {
                         waits(why);
                         tokio::select! {
                             () = tokio::time::sleep((*wait).min(left)) => continue,
@@ -90,6 +91,12 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             None => Ok(None),
         }
     }
+}
+
+/// True when waiting longer brings nothing: there is an answer, or a person has to decide, which
+/// nobody waits for on the line.
+fn is_told(saga: &Saga) -> bool {
+    is_answer(saga) || saga.parked.is_some()
 }
 
 /// True while the store may come back by itself.

@@ -46,7 +46,7 @@ impl Default for Rounds {
 
 /// Goes round until it is stopped, which it is between two wallets. Of all processes on a store one
 /// does so: the holder of a lease. A wallet that cannot be looked at is tried again in its next
-/// turn.
+/// turn. A process that only observes looks, tells, and corrects nothing.
 pub async fn run<S: Store, M: Mint, C: Clock>(
     driver: &Driver<S, M, C>,
     rounds: Rounds,
@@ -72,8 +72,13 @@ pub async fn run<S: Store, M: Mint, C: Clock>(
             if !job.is_ours_until(at, &stop).await {
                 break;
             }
-            let result = driver.reconcile(wallet, &scope(driver, rounds)).await;
-            tell(wallet, &result);
+            let mut report = Report::default();
+            let scope = scope(driver, rounds);
+            let done = match driver.tuning.observe_only {
+                true => driver.look_at(wallet, &scope, &mut report.look).await,
+                false => driver.reconcile(wallet, &scope, &mut report).await,
+            };
+            tell(wallet, &report, &done);
         }
         job.is_ours_until(began + rounds.every, &stop).await;
     }
@@ -129,12 +134,9 @@ fn scope<S, M, C: Clock>(driver: &Driver<S, M, C>, rounds: Rounds) -> Scope {
     }
 }
 
-fn tell(wallet: &Wallet, result: &Result<Report, Stopped>) {
+/// What was found and done, also of a wallet that was not looked at to the end.
+fn tell(wallet: &Wallet, report: &Report, done: &Result<(), Stopped>) {
     let wallet = &wallet.id;
-    let report = match result {
-        Ok(report) => report,
-        Err(why) => return warn!(%wallet, %why, "the wallet was not reconciled"),
-    };
     if let Some(range) = report.look.behind.first() {
         let code = Code::CountersBehind;
         metrics().criticals.get_or_create(&code.into()).inc();
@@ -155,5 +157,9 @@ fn tell(wallet: &Wallet, result: &Result<Report, Stopped>) {
             "the store and the mint differed"
         );
     }
-    info!(%wallet, checked = report.look.checked, "reconciled");
+    let checked = report.look.checked;
+    match done {
+        Ok(()) => info!(%wallet, checked, "reconciled"),
+        Err(why) => warn!(%wallet, checked, %why, "not reconciled to the end"),
+    }
 }

@@ -99,18 +99,23 @@ fn discrepancy(here: ProofState, there: MintState) -> Option<Discrepancy> {
 }
 
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
-    /// Compares a wallet with its mint.
+    /// Compares a wallet with its mint. What is found is in `look` as it is found, so that whoever
+    /// stops it can tell.
     ///
     /// # Errors
     /// [`Stopped`] at the first question that is not answered.
-    pub async fn look_at(&self, wallet: &Wallet, scope: &Scope) -> Result<Look, Stopped> {
-        let mut look = Look::default();
-        self.look_at_rows(wallet, scope, &mut look).await?;
+    pub async fn look_at(
+        &self,
+        wallet: &Wallet,
+        scope: &Scope,
+        look: &mut Look,
+    ) -> Result<(), Stopped> {
+        self.look_at_rows(wallet, scope, look).await?;
         if self.mint.restores(wallet).await {
-            self.look_behind(wallet, scope, &mut look).await?;
+            self.look_behind(wallet, scope, look).await?;
             look.behind = self.signed_ahead(wallet).await??;
         }
-        Ok(look)
+        Ok(())
     }
 
     /// The rows, by NUT-07. The mint is asked before it is read again who holds a coin, so that a

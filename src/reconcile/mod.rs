@@ -51,16 +51,20 @@ pub struct Report {
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
     /// Looks at a wallet and corrects what differs, as far as that is certain: coins that are spent
     /// at the mint, and coins that the mint has signed for us and the store does not have. The
-    /// rest is for a person.
+    /// rest is for a person. What is found and done is in `report` as it happens.
     ///
     /// # Errors
     /// [`Stopped`]; what was corrected until then stands.
-    pub async fn reconcile(&self, wallet: &Wallet, scope: &Scope) -> Result<Report, Stopped> {
-        let look = self.look_at(wallet, scope).await?;
+    pub async fn reconcile(
+        &self,
+        wallet: &Wallet,
+        scope: &Scope,
+        report: &mut Report,
+    ) -> Result<(), Stopped> {
+        let Report { look, settled } = report;
+        self.look_at(wallet, scope, look).await?;
         let (suspects, ranges) = (look.suspects(), look.ranges.clone());
-        let settled = self
-            .settle_differences(wallet, Cause::Reconcile, suspects, ranges)
-            .await?;
-        Ok(Report { look, settled })
+        self.settle_differences(wallet, Cause::Reconcile, suspects, ranges, settled)
+            .await
     }
 }

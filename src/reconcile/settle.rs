@@ -45,21 +45,9 @@ pub struct Settled {
     pub waiting: Vec<(SagaId, String)>,
 }
 
-impl Settled {
-    /// Both together.
-    pub fn plus(mut self, other: Settled) -> Settled {
-        self.corrected += other.corrected;
-        self.corrected_amount = self.corrected_amount.saturating_add(other.corrected_amount);
-        self.restored += other.restored;
-        self.restored_amount = self.restored_amount.saturating_add(other.restored_amount);
-        self.sagas.extend(other.sagas);
-        self.waiting.extend(other.waiting);
-        self
-    }
-}
-
 impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
-    /// Corrects these coins and adds what is found at these counters, each if it is still so.
+    /// Corrects these coins and adds what is found at these counters, each if it is still so, and
+    /// adds to `settled` what was done, as it is done.
     ///
     /// # Errors
     /// [`Stopped`]; what was adopted until then is taken on by recovery.
@@ -69,7 +57,8 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         cause: Cause,
         suspects: Vec<Y>,
         ranges: Vec<Range>,
-    ) -> Result<Settled, Stopped> {
+        settled: &mut Settled,
+    ) -> Result<(), Stopped> {
         let corrections = suspects.chunks(SUSPECTS_MAX).map(|ys| ReconcileCommand {
             cause,
             suspects: ys.to_vec(),
@@ -80,11 +69,10 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
             suspects: Vec::new(),
             ranges: vec![range],
         });
-        let mut settled = Settled::default();
         for command in corrections.chain(additions) {
-            self.settle_one(wallet, command, &mut settled).await?;
+            self.settle_one(wallet, command, settled).await?;
         }
-        Ok(settled)
+        Ok(())
     }
 
     async fn settle_one(

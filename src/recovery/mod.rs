@@ -26,7 +26,7 @@ use crate::ports::{Clock, Due, DueFilter, Mint, Store, StoreError};
 use plan::{Load, Rules, order, pick};
 
 pub use once::{Fate, Report};
-pub use words::{Intention, describe, foresee};
+pub use words::{Intention, describe, foresee, mode_of};
 
 /// Between two scans for due sagas: a person who waits for a payment sees no difference, and an
 /// idle scan is two indexed reads.

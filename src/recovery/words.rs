@@ -1,7 +1,9 @@
 //! What would be done next with a saga, and why, in words. Nothing here does anything.
 
-use crate::ports::Head;
-use crate::saga::decide::{Ctx, Then, decide};
+use chrono::{DateTime, Utc};
+
+use crate::ports::{Head, Pause};
+use crate::saga::decide::{Ctx, Decision, Limits, Mode, Then, decide, hold};
 use crate::saga::ids::SagaId;
 use crate::saga::state::Saga;
 use crate::saga::step::{Evidence, Inquiry, Seen, Step, next_step};
@@ -20,14 +22,32 @@ pub struct Intention {
 }
 
 impl Intention {
-    /// Of a saga as it is in the log.
-    pub fn of(head: &Head, saga: &Saga) -> Self {
+    /// Of a saga as it is in the log, for a process that may do this much at its mint.
+    pub fn of(head: &Head, saga: &Saga, mode: Mode, now: DateTime<Utc>) -> Self {
+        let ctx = Ctx {
+            now,
+            tries: head.attempts,
+            doubt: head.doubt,
+            refused: None,
+            mode,
+            limits: Limits::default(),
+        };
+        let held = hold(saga, &next_step(saga, false), &ctx);
         Intention {
             saga: head.new.id.clone(),
             state: head.state.clone(),
-            step: describe(saga),
+            step: held.map_or_else(|| describe(saga), |held| in_words(&held)),
             why: reason(head, saga),
         }
+    }
+}
+
+/// What a process may do at a mint, as far as the store tells: who is paused.
+pub fn mode_of(pauses: &[Pause], saga: &Saga) -> Mode {
+    let mint_url = &saga.adoption.mint_url;
+    match pauses.iter().any(|pause| pause.mint_url == *mint_url) {
+        true => Mode::Paused,
+        false => Mode::Normal,
     }
 }
 
@@ -64,13 +84,17 @@ fn reason(head: &Head, saga: &Saga) -> Option<String> {
 /// What recovery would make of these answers: the events that it would record, and then.
 pub fn foresee(saga: &Saga, inquiry: &Inquiry, evidence: &Evidence, ctx: &Ctx) -> String {
     let step = Step::Inquire(inquiry.clone());
-    let decision = decide(saga, &step, Seen::Evidence(evidence.clone()), ctx);
+    in_words(&decide(saga, &step, Seen::Evidence(evidence.clone()), ctx))
+}
+
+/// The events of a decision, and what follows.
+fn in_words(decision: &Decision) -> String {
     let events: Vec<&str> = decision.entries.iter().map(|e| e.event.name()).collect();
     let recorded = match events.as_slice() {
         [] => String::new(),
         events => format!("record {}, then ", events.join(", ")),
     };
-    let then = match decision.then {
+    let then = match &decision.then {
         Then::Next => "go on from there".to_owned(),
         Then::Do(step) => step.name().to_owned(),
         Then::Later(why) | Then::Doubt(_, why) => format!("wait: {why}"),

@@ -163,6 +163,7 @@ codes! {
     OperatorParked = "OPERATOR_PARKED", Medium, "An operator has put this saga on the desk: see who and why with meltd saga show, then resume or resolve it.";
     VersionMoved = "VERSION_MOVED", Low, "The saga has new events since you looked: look again with meltd saga show, then decide again.";
     ResolutionRefused = "RESOLUTION_REFUSED", Low, "The evidence, or the saga's state, is against this resolution; nothing was changed. See meltd saga show --evidence.";
+    WrittenOff = "WRITTEN_OFF", Critical, "An operator has given this value up; nobody knows whether the payment was made: ask the payee before you pay again.";
     NothingAtMint = "NOTHING_AT_MINT", Medium, "Gave up after many tries with nothing at the mint: resume it when the cause is mended.";
     StreamAhead = "STREAM_AHEAD", Critical, "The event stream holds events that the database has lost, as after restoring an old backup: run meltd recover --from-stream before anything else.";
     StreamDiverged = "STREAM_DIVERGED", Critical, "The event stream and the database tell different stories of the same saga: stop every meltd on this database and find out which copy of it was running.";

@@ -32,6 +32,7 @@ use crate::pool::Pool;
 use crate::ports::{Access, Bus, BusError, Clock, Mint, Notary, Outbox, Store, StoreError};
 use crate::queue::{Intake, Producers};
 use crate::readiness::{Part, Readiness};
+use crate::reconcile::Rounds;
 use crate::relay;
 use crate::saga::code::Code;
 
@@ -54,6 +55,8 @@ pub struct Settings {
     pub places: usize,
     /// Look, and move no money.
     pub observe_only: bool,
+    /// How often wallets are held against their mints; by [`Role::Recovery`].
+    pub rounds: Rounds,
     /// The options of the HTTP API.
     pub api: ApiArgs,
     /// Who may send commands; needed by [`Role::Intake`].
@@ -263,6 +266,13 @@ impl<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
     }
 
     async fn intake(&self, stop: CancellationToken) -> Result<(), Broken> {
+        if self.settings.observe_only {
+            // A refusal would be the producer's to mend. They wait for a process that may act.
+            info!("takes no commands while it only looks: they stay in the queue");
+            self.readiness.well(Part::Intake);
+            stop.cancelled().await;
+            return Ok(());
+        }
         let intake = Intake {
             pool: self.pool.clone(),
             bus: self.bus.clone(),

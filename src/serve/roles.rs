@@ -134,7 +134,7 @@ impl<S: Store + Outbox + Access, M: Mint, C: Clock, B: Bus> Serve<S, M, C, B> {
 
     /// Drives what is due, and holds wallets against their mints, again and again.
     pub(super) async fn recovery(&self, stop: CancellationToken) -> Result<(), Broken> {
-        let rounds = reconcile::Rounds::default();
+        let rounds = self.settings.rounds;
         let looks = reconcile::run(&self.pool.driver, rounds, stop.clone());
         let (driven, ()) = tokio::join!(self.drive_due(stop.clone()), async {
             tokio::select! {

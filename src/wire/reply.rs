@@ -186,8 +186,8 @@ fn outcome(saga: &Saga) -> (Outcome, Option<Code>, Option<String>) {
         State::Released => ended(Outcome::Failed, saga.ended.as_ref()),
         State::Rejected | State::Blocked => ended(Outcome::Refused, saga.ended.as_ref()),
         State::WrittenOff => {
-            let code = saga.parked.as_ref().map(|parked| parked.code);
-            (Outcome::Critical, code, code.and_then(advice))
+            let code = Code::WrittenOff;
+            (Outcome::Critical, Some(code), advice(code))
         }
         State::Adopted
         | State::Requested

@@ -129,6 +129,14 @@ impl Stage {
         list["sagas"][0].clone()
     }
 
+    /// How the doctor grades a line with these thresholds.
+    pub(crate) fn grade(&self, line: &str, thresholds: &[&str]) -> String {
+        let said = self.scene.json(&[&["doctor"], thresholds].concat()).json();
+        let checks = said["checks"].as_array().unwrap();
+        let found = checks.iter().find(|check| check["what"] == line);
+        found.unwrap()["grade"].as_str().unwrap().to_owned()
+    }
+
     /// Everything that the balance calls available is taken by the mint: no coin in it is spent,
     /// unsigned or made up.
     pub(crate) fn spends_all(&self) {

@@ -50,6 +50,10 @@ fn holds_on(stage: &Stage) {
 async fn pending_for_long(on: On, outcome: Outcome) {
     let (stage, invoice) = expired(on).await;
     holds_on(&stage);
+    // The alarm by age: red from the threshold on, and not before. Seen red without the line.
+    let short = format!("{SHORT}s");
+    assert_eq!(stage.grade("sagas", &["--stuck-after", &short]), "warning");
+    assert_eq!(stage.grade("sagas", &["--stuck-after", "1h"]), "ok");
     // A mint that was restored from a backup, or is behind a proxy that is.
     let unknown = Act::Answer(400, json!({ "code": 50000, "detail": "Unknown quote" }));
     stage.proxy.always(ASK, unknown);
@@ -72,6 +76,7 @@ async fn pending_for_long(on: On, outcome: Outcome) {
     let lightning = stage.scene.mint.lightning();
     lightning.settle(invoice.payment_hash(), outcome).unwrap();
     stage.recovers();
+    assert_eq!(stage.grade("sagas", &["--stuck-after", "0"]), "ok");
     let (times, back) = match outcome {
         Outcome::Paid { .. } => (1, 54),
         _ => (0, 255),

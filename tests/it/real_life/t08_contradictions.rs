@@ -131,6 +131,17 @@ async fn unpaid_and_spent(on: On) {
     assert_eq!((stage.available(), stage.balance("in_flight")), (0, 256));
     let parked = stage.newest();
     assert_eq!(parked["status"], "parked", "{parked}");
+    // With the evidence, in the log and for whoever looks.
+    let shown = stage
+        .scene
+        .json(&["saga", "show", parked["saga"].as_str().unwrap()]);
+    let shown = shown.exits(0);
+    let why = shown["why"].as_str().unwrap();
+    assert!(
+        why.contains("parked by meltd as SPENT_BUT_UNPAID: "),
+        "{shown}"
+    );
+    assert!(why.contains("spent"), "the evidence is told: {why}");
     stage.scene.assert_clean();
     assert_eq!(
         stage.proxy.saw(SWAP),
@@ -171,6 +182,48 @@ async fn t08_paid_with_unspent_inputs_is_parked() {
     assert_eq!(stage.available(), LEFT);
     assert_eq!(stage.scene.times_paid(&invoice), 1);
     stage.end().await;
+}
+
+/// What was paid stays paid, and what was spent stays spent: once it is recorded, a mint that
+/// denies all of it takes nothing back. Its change stays owed, and comes when it is honest again.
+async fn denied(on: On) {
+    let stage = Stage::funded(on, 256).await;
+    let invoice = stage.scene.invoice(200, paid());
+    for path in [MELT, ASK] {
+        stage
+            .proxy
+            .change(path, |reply| reply["change"] = Value::Null);
+    }
+    // The first is the look ahead of the counters, before anything is sent.
+    let none = std::sync::Arc::new(nothing as fn(&mut Value));
+    stage.proxy.add(RESTORE, 1, usize::MAX, Act::Change(none));
+    stage.melt(&invoice, &[]).exits(0);
+    let owed = stage.balance("owed");
+    assert!(owed > 0 && stage.available() == 0, "{owed} owed");
+    stage.proxy.change(ASK, unpaid);
+    stage.proxy.change(STATES, unspent);
+    for _ in 0..2 {
+        stage.scene.json(&["recover", "--wait", "2s"]).exits(0);
+        assert_eq!(stage.newest()["state"], "owing");
+        assert_eq!((stage.available(), stage.balance("owed")), (0, owed));
+    }
+    assert_eq!((stage.proxy.saw(MELT), stage.proxy.saw(SWAP)), (1, 0));
+    stage.proxy.honest();
+    stage.recovers();
+    assert_eq!((stage.available(), stage.balance("owed")), (LEFT, 0));
+    assert_eq!(stage.scene.times_paid(&invoice), 1);
+    stage.spends_all();
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn t08_what_was_paid_stays_paid_on_sqlite() {
+    denied(On::Sqlite).await;
+}
+
+#[tokio::test]
+async fn t08_what_was_paid_stays_paid_on_mongodb() {
+    denied(On::Mongo).await;
 }
 
 /// A cache between us and the mint that calls the quote UNPAID for ever: the signed change shows

@@ -22,7 +22,10 @@ use meltd::store::sqlite::SqliteStore;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::scene::ALICE;
-use crate::store_contract::build::{adopt, coin, insert, mint};
+use crate::store_contract::Fixture;
+use crate::store_contract::build::{adopt, coin, insert, mint, open};
+use crate::store_mongo::Mongo;
+use crate::store_sqlite::File;
 use stub::{COIN, DEAD, KEYSET, Stub, WELL};
 
 /// Coins of one wallet: choosing reads them all, and this is about recovery.
@@ -30,7 +33,7 @@ const PER_WALLET: usize = 50;
 
 const PLACES: usize = 32;
 
-type Worker = Driver<SqliteStore, Stub, SystemClock>;
+type Worker<S> = Driver<S, Stub, SystemClock>;
 
 /// Owners that differ in their last characters only; the checksum is bech32's.
 fn owner(n: usize) -> String {
@@ -43,7 +46,7 @@ fn owner(n: usize) -> String {
 }
 
 /// Free coins, put there by a funding of fillers.
-async fn fund(store: &SqliteStore, npub: &str, url: &str, count: usize) {
+async fn fund<S: Store>(store: &S, npub: &str, url: &str, count: usize) {
     let wallet = store.wallet(npub, url, "sat").await.unwrap();
     let mut chain = adopt(store, &mint(&wallet)).await;
     let coins = (0..count).map(|_| {
@@ -56,7 +59,12 @@ async fn fund(store: &SqliteStore, npub: &str, url: &str, count: usize) {
     chain.end(store, "settled", true).await;
 }
 
-async fn submit(driver: &Worker, npub: &str, url: &str, invoice: &str) -> (SagaId, Duration) {
+async fn submit<S: Store>(
+    driver: &Worker<S>,
+    npub: &str,
+    url: &str,
+    invoice: &str,
+) -> (SagaId, Duration) {
     let origin = Origin::new(Producer::new("test"), Duration::from_secs(3600));
     let request = MeltRequest {
         target: Target {
@@ -81,19 +89,13 @@ async fn submit(driver: &Worker, npub: &str, url: &str, invoice: &str) -> (SagaI
     (submitted.saga, began.elapsed())
 }
 
-/// A driver over a new file, and this many melts that got stuck at each of the two mints.
-async fn stuck(folder: &tempfile::TempDir, well: usize, dead: usize) -> Worker {
-    let store = SqliteStore::open(folder.path().join("meltd.db")).unwrap();
+/// A driver over an empty store, and this many melts that got stuck at each of the two mints.
+async fn stuck<S: Store>(store: Arc<S>, well: usize, dead: usize) -> Worker<S> {
     let stub = Stub {
         latency: Duration::from_millis(5),
         ..Stub::default()
     };
-    let mut driver = Driver::new(
-        Arc::new(store),
-        Arc::new(stub),
-        Arc::new(SystemClock),
-        "worker",
-    );
+    let mut driver = Driver::new(store, Arc::new(stub), Arc::new(SystemClock), "worker");
     driver.tuning.probe_ahead = 0;
     driver.tuning.backoff_first = Duration::ZERO;
     driver.mint.holds.store(true, Ordering::SeqCst);
@@ -101,7 +103,7 @@ async fn stuck(folder: &tempfile::TempDir, well: usize, dead: usize) -> Worker {
     for (url, count) in [(WELL, well), (DEAD, dead)] {
         for first in (0..count).step_by(PER_WALLET) {
             let (npub, size) = (owner(first + 7), PER_WALLET.min(count - first));
-            fund(&driver.store, &npub, url, size).await;
+            fund(&*driver.store, &npub, url, size).await;
             work.extend((0..size).map(|n| (npub.clone(), url, format!("{url}-{first}-{n}"))));
         }
     }
@@ -128,13 +130,13 @@ async fn stuck(folder: &tempfile::TempDir, well: usize, dead: usize) -> Worker {
     driver
 }
 
-/// What is due now, of one mint.
-async fn due(driver: &Worker, url: &str) -> usize {
+/// What is due now, of one mint, up to this many: counting all of them would be most of the work.
+async fn due<S: Store>(driver: &Worker<S>, url: &str, limit: usize) -> usize {
     let other = if url == WELL { DEAD } else { WELL };
     let filter = DueFilter {
         newest: false,
         except_mints: vec![other.to_owned()],
-        limit: u32::MAX,
+        limit: u32::try_from(limit).unwrap(),
     };
     driver.store.due(filter).await.unwrap().len()
 }
@@ -158,17 +160,17 @@ fn setting(name: &str, default: usize) -> usize {
 /// once. MELTD_TEST_STUCK sets how many got stuck; it prints its figures.
 ///
 /// Seen red with pages that leave no mint out: the dead mint's sagas filled every page.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_backlog_is_worked_off_while_new_melts_go_on() {
-    let well = setting("MELTD_TEST_STUCK", 600);
+async fn worked_off<S: Store>(store: Arc<S>, well: usize) {
     let dead = well / 3;
-    let folder = tempfile::tempdir().unwrap();
-    let mut driver = stuck(&folder, well, dead).await;
+    let mut driver = stuck(store, well, dead).await;
     assert_eq!(
-        (due(&driver, WELL).await, due(&driver, DEAD).await),
+        (
+            due(&driver, WELL, well + 1).await,
+            due(&driver, DEAD, dead + 1).await
+        ),
         (well, dead)
     );
-    fund(&driver.store, ALICE, WELL, PER_WALLET).await;
+    fund(&*driver.store, ALICE, WELL, PER_WALLET).await;
     driver.mint.through.store(true, Ordering::SeqCst);
     driver = Pool::new(driver, PLACES).driver;
 
@@ -190,13 +192,13 @@ async fn a_backlog_is_worked_off_while_new_melts_go_on() {
             let invoice = format!("new-{}", waits.len());
             waits.push(submit(&driver, ALICE, WELL, &invoice).await.1);
         }
-        if due(&driver, WELL).await == 0 && waits.len() == PER_WALLET {
+        if waits.len() == PER_WALLET && due(&driver, WELL, 1).await == 0 {
             break;
         }
         assert!(
             began.elapsed() < limit,
             "{} are left",
-            due(&driver, WELL).await
+            due(&driver, WELL, well).await
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -208,9 +210,10 @@ async fn a_backlog_is_worked_off_while_new_melts_go_on() {
     let rate = well as f64 / took.as_secs_f64();
     let asked = driver.mint.dead_most.load(Ordering::SeqCst);
     println!(
-        "{well} stuck sagas settled in {took:?} ({rate:.0}/s) beside {dead} at a dead mint; new \
-         melts p50 {p50:?}, worst {worst:?}; memory {before} -> {most} MB; {asked} at once at \
+        "{}: {well} stuck sagas settled in {took:?} ({rate:.0}/s) beside {dead} at a dead mint; \
+         new melts p50 {p50:?}, worst {worst:?}; memory {before} -> {most} MB; {asked} at once at \
          the dead mint",
+        driver.store.health().await.unwrap().about,
     );
     let open = meltd::ports::HeadFilter {
         statuses: vec![Status::Active, Status::Owing, Status::Parked],
@@ -225,22 +228,39 @@ async fn a_backlog_is_worked_off_while_new_melts_go_on() {
     assert!(most - before < 64, "{before} -> {most} MB");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_backlog_is_worked_off_while_new_melts_go_on_on_sqlite() {
+    let file = File::fresh().await;
+    let store = open(&file).await;
+    worked_off(store, setting("MELTD_TEST_STUCK", 600)).await;
+    file.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_backlog_is_worked_off_while_new_melts_go_on_on_mongodb() {
+    let mongo = Mongo::fresh().await;
+    let store = open(&mongo).await;
+    worked_off(store.clone(), setting("MELTD_TEST_STUCK", 150)).await;
+    store.shutdown().await;
+    mongo.remove().await;
+}
+
 /// Two processes at once: each saga has one worker at a time, and both of them work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_processes_share_a_backlog() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = stuck(&folder, 200, 0).await;
+    let file = File::fresh().await;
+    let first = stuck(open(&file).await, 200, 0).await;
     first.mint.through.store(true, Ordering::SeqCst);
     let mut second = first.clone();
     second.owner = Arc::from("another");
     let stop = CancellationToken::new();
     let began = Instant::now();
-    let work = |driver: Worker| {
+    let work = |driver: Worker<SqliteStore>| {
         let stop = stop.clone();
         tokio::spawn(async move { run(&driver, Rules::within(8), stop, |_| {}).await })
     };
     let works = [work(first.clone()), work(second)];
-    while due(&first, WELL).await > 0 {
+    while due(&first, WELL, 1).await > 0 {
         assert!(began.elapsed() < Duration::from_secs(120));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

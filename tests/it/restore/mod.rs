@@ -1,6 +1,7 @@
 //! Lost databases, old backups, and wallets that differ from their mint: the real binary, a real
 //! mint, and a store that somebody has taken away or put back.
 
+mod ailing;
 mod backup;
 mod doctor;
 mod lost;

@@ -9,6 +9,9 @@ use crate::proxy::chaos::Dice;
 /// Wallets that pay.
 pub(super) const WALLETS: u64 = 5;
 
+/// Between two deaths of the store: so many melts. A server is back within a second or three.
+const STORE_LIVES: u64 = 25;
+
 /// Points at which a process may die.
 const POINTS: [&str; 16] = [
     "adopt.after",
@@ -41,24 +44,40 @@ pub(super) enum Death {
 impl Death {
     fn any(dice: &mut Dice, longest_ms: u64) -> Option<Self> {
         match dice.below(10) {
-            0..=1 => {
-                let point = usize::try_from(dice.below(POINTS.len() as u64)).unwrap();
-                Some(Death::At(POINTS[point], 1 + dice.below(4) / 3))
-            }
+            0..=1 => Some(Death::At(point(dice), 1 + dice.below(4) / 3)),
             2 => Some(Death::After(Duration::from_millis(dice.below(longest_ms)))),
             _ => None,
         }
     }
 }
 
+fn point(dice: &mut Dice) -> &'static str {
+    let at = usize::try_from(dice.below(POINTS.len() as u64)).unwrap();
+    POINTS[at]
+}
+
+/// Who brings a command to meltd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A process of its own.
+    Cli,
+    /// The queue, to whichever process serves.
+    Queue,
+    /// HTTP, to one of the processes that serve.
+    Http,
+}
+
 /// One melt.
 #[derive(Clone, Debug)]
 pub(super) struct Melt {
+    pub(super) way: Way,
     pub(super) wallet: u64,
     pub(super) sat: u64,
     pub(super) script: Script,
-    /// How long new attempts may be started, in milliseconds.
+    /// How long new attempts may be started, in milliseconds. The queue knows seconds, and HTTP a
+    /// minute.
     pub(super) timeout_ms: u64,
+    /// Of the process that brings it, if that is one of its own.
     pub(super) death: Option<Death>,
 }
 
@@ -89,6 +108,11 @@ impl Melt {
             script,
             timeout_ms: 500 + dice.below(3000),
             death: Death::any(&mut dice, 250),
+            way: match dice.below(8) {
+                0..=2 => Way::Cli,
+                3..=5 => Way::Queue,
+                _ => Way::Http,
+            },
         }
     }
 }
@@ -99,6 +123,23 @@ pub(super) fn recovery(seed: u64, n: u64) -> Option<Death> {
         &mut Dice::new(!seed ^ n.wrapping_mul(0x9e6c_63d0_876a_3f6b)),
         600,
     )
+}
+
+/// How the n-th life of a process that serves ends: none grows old.
+pub(super) fn serving(seed: u64, slot: u64, n: u64) -> Death {
+    let seed = seed.rotate_left(31) ^ (slot << 32 | n).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let mut dice = Dice::new(seed);
+    match dice.below(2) {
+        0 => Death::At(point(&mut dice), 1 + dice.below(6)),
+        _ => Death::After(Duration::from_millis(800 + dice.below(5000))),
+    }
+}
+
+/// How long the store is away when the n-th melt is brought, if it dies then.
+pub(super) fn store_dies(seed: u64, n: u64) -> Option<Duration> {
+    let mut dice = Dice::new(seed.rotate_left(43) ^ n);
+    let is_time = n % STORE_LIVES == STORE_LIVES / 2;
+    is_time.then(|| Duration::from_millis(dice.below(1500)))
 }
 
 /// A payment that stays open is decided in the end: true = paid.
