@@ -48,8 +48,9 @@ const FROZEN: [(&[&str], &str); 2] = [
 ];
 
 /// Guards the time between the evidence and the record: somebody else settles the saga meanwhile,
-/// and the order is not taken, for it was given about something else.
-/// Seen red without the version and the fence in the append's condition: it was recorded.
+/// and the order is not taken, for it was given about something else. The head's condition, the
+/// unique place of each event and a trigger keep it out. Seen red without the first two: the caller
+/// was told that the store cannot be used.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_is_overtaken_is_not_recorded() {
     for (order, event) in FROZEN {
@@ -174,6 +175,13 @@ async fn a_dry_run_says_what_recovery_then_does() {
     dies("append.after.ProofsSent", 60, paid());
     let list = office.list(&["--status", "active"]);
     let last = list.as_array().unwrap().last().unwrap()["saga"].clone();
+    // One that was never quoted, because the mint did not answer.
+    office.front.answer("/v1/melt/quote", 503, "away");
+    let invoice = office.scene.invoice(70, paid()).to_string();
+    let melt = ["melt", "--npub", ALICE, &invoice, "--wait", "0"];
+    let requested = office.scene.json(&melt).exits(5);
+    assert_eq!(requested["state"], "requested", "{requested}");
+    office.front.honest();
     let park = ["saga", "park", last.as_str().unwrap()];
     office.scene.json(&[&park[..], &BY].concat()).exits(0);
 
@@ -192,6 +200,7 @@ async fn a_dry_run_says_what_recovery_then_does() {
             .env("MELTD_LOG_FORMAT", "json");
         let said = Said::from(recover.output().unwrap());
         let done = first_steps(&said);
+        let mut held = 0;
         let foreseen = dry["sagas"].as_array().unwrap();
         assert!(foreseen.len() >= if is_paused { 5 } else { 2 }, "{dry}");
         for line in foreseen {
@@ -203,8 +212,10 @@ async fn a_dry_run_says_what_recovery_then_does() {
                 step if step.starts_with("wait: MINT_PAUSED") => None,
                 step => Some(step),
             };
+            held += usize::from(expected.is_none());
             assert_eq!(did, expected, "paused {is_paused}: {line}");
         }
+        assert_eq!(held > 0, is_paused, "{dry}");
     }
     let resume = ["saga", "resume", last.as_str().unwrap()];
     office.scene.json(&[&resume[..], &BY].concat()).exits(0);

@@ -59,7 +59,7 @@ async fn fronted() -> (Scene, Front) {
     (scene, front)
 }
 
-/// Seen red, one after the other, with each check left out of `examine_mint`.
+/// Guards each thing that a mint may lack. Seen red with the NUTs that are needed not looked at.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mint_that_lacks_something_is_told() {
     let (scene, front) = fronted().await;
@@ -105,7 +105,7 @@ async fn counters_that_were_not_compared_are_told() {
 
 /// Guards the age of a saga, and that somebody drives it: with thresholds of nothing both are told
 /// of a melt whose process has died, by the store alone; parked, it is a person's.
-/// Seen red with a look that leaves the due out.
+/// Seen red with the ages not looked at; that nobody drives is also in `t09`.
 #[tokio::test(flavor = "multi_thread")]
 async fn sagas_that_nobody_drives_are_told() {
     let (scene, _front) = fronted().await;
@@ -141,7 +141,7 @@ async fn sagas_that_nobody_drives_are_told() {
     assert_eq!(lines(&said, "recovery")[0].0, "ok", "{said}");
 }
 
-/// Seen red, one after the other, with each condition left out of `examine_outbox`.
+/// Guards the age of the outbox, and what was put aside. Seen red without either condition.
 #[tokio::test]
 async fn an_outbox_that_does_not_move_is_told() {
     let scene = Scene::funded(ALICE, 100).await;
@@ -238,7 +238,7 @@ async fn a_database_that_was_meddled_with_is_told() {
 }
 
 /// Guards that what was found before a mint fell silent is told, and is stored.
-/// Seen red with the partial result thrown away: 0 restored, and nobody knew.
+/// Seen red with the partial result thrown away: nothing restored, it said.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_done_before_the_mint_fell_silent_is_told() {
     let (scene, front) = fronted().await;

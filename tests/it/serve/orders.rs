@@ -63,7 +63,7 @@ async fn is_paid(world: &World, command_id: &str) -> bool {
 
 /// Guards the replies of a command that an operator decides: told when it is put on the desk, and
 /// told how it ended; each with the transaction that made it so.
-/// Seen red with a reply that is written by passes only: the release was never answered.
+/// Seen red with orders that carry no reply: nobody was told that it was on the desk.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_is_told_what_an_operator_decided() {
     let (world, proxy) = behind_a_proxy(2000).await;
