@@ -14,11 +14,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use meltd::bus::nats::{NatsBus, Settings};
 use meltd::ports::{
-    Adopted, Append, Begin, Bus, HeadAfter, Message, NewSaga, Outbox, Store, Stream, Wallet,
+    Adopted, Append, Bus, HeadAfter, Message, NewSaga, Outbox, Store, Stream, Wallet, header,
 };
 use meltd::relay::{Relay, STREAMS, Tuning};
 use meltd::saga::chain::{self, Tail};
@@ -104,18 +106,60 @@ async fn sagas<S: Store>(store: &S, wallet: &Wallet, count: u32) {
     made.buffer_unordered(64).collect::<Vec<_>>().await;
 }
 
-async fn bus() -> Arc<NatsBus> {
+/// Streams of this run alone, and what a consumer needs to read them.
+struct Streams {
+    bus: Arc<NatsBus>,
+    client: async_nats::Client,
+    prefix: String,
+}
+
+async fn streams() -> Streams {
     let url = std::env::var("MELTD_TEST_NATS_URL").unwrap_or_else(|_| {
         panic!("run scripts/services up, then eval \"$(scripts/services env)\"")
     });
+    let prefix = format!("B{}", uuid::Uuid::now_v7().simple());
+    let client = async_nats::connect(&url).await.unwrap();
     let settings = Settings {
         url,
-        prefix: Some(format!("B{}", uuid::Uuid::now_v7().simple())),
+        prefix: Some(prefix.clone()),
         ..Settings::default()
     };
     let bus = NatsBus::connect(&settings).await.unwrap();
     bus.prepare(&STREAMS).await.unwrap();
-    Arc::new(bus)
+    Streams {
+        bus: Arc::new(bus),
+        client,
+        prefix,
+    }
+}
+
+impl Streams {
+    fn name(&self, stream: Stream) -> String {
+        format!("{}_{}", self.prefix, stream.name())
+    }
+
+    /// The next messages of the stream of events, as the server sends them.
+    async fn consumer(&self) -> push::Ordered {
+        let last = self.bus.facts(Stream::Events).await.unwrap().unwrap().last;
+        let context = jetstream::new(self.client.clone());
+        let stream = context.get_stream(self.name(Stream::Events)).await.unwrap();
+        let config = push::OrderedConfig {
+            deliver_subject: self.client.new_inbox(),
+            deliver_policy: DeliverPolicy::ByStartSequence {
+                start_sequence: last + 1,
+            },
+            ..push::OrderedConfig::default()
+        };
+        let consumer = stream.create_consumer(config).await.unwrap();
+        consumer.messages().await.unwrap()
+    }
+
+    async fn remove(self) {
+        let context = jetstream::new(self.client.clone());
+        for stream in STREAMS {
+            context.delete_stream(self.name(stream)).await.unwrap();
+        }
+    }
 }
 
 /// The same messages as fast as the server takes them, 64 in flight.
@@ -161,16 +205,22 @@ async fn drained<S: Outbox>(store: &S) {
 }
 
 /// A full outbox, emptied.
-async fn rate<S: Store>(name: &str, store: &Arc<S>, wallet: &Wallet, count: u32) {
-    let bus = bus().await;
+async fn rate<S: Store>(
+    name: &str,
+    store: &Arc<S>,
+    streams: &Streams,
+    wallet: &Wallet,
+    count: u32,
+) {
+    let bus = &streams.bus;
     let events = count * EVENTS;
-    let before = raw(&bus, "before", events).await;
+    let before = raw(bus, "before", events).await;
     sagas(&**store, wallet, count).await;
     let began = Instant::now();
-    let relay = start(store, &bus);
+    let relay = start(store, bus);
     drained(&**store).await;
     let per_second = f64::from(events) / began.elapsed().as_secs_f64();
-    let after = raw(&bus, "after", events).await;
+    let after = raw(bus, "after", events).await;
     println!(
         "{name:8} relay {per_second:7.0} events/s   raw publish, 64 in flight: \
          {before:7.0}/s before, {after:7.0}/s after"
@@ -179,16 +229,20 @@ async fn rate<S: Store>(name: &str, store: &Arc<S>, wallet: &Wallet, count: u32)
     relay.task.await.unwrap();
 }
 
-/// 200 events a second, two an append: from the return of the append to the consumer's read.
-async fn latency<S: Store>(name: &str, store: &Arc<S>, wallet: &Wallet, seconds: u32) {
-    let bus = bus().await;
-    let relay = start(store, &bus);
-    let reader = tokio::spawn({
-        let bus = bus.clone();
-        let events = seconds * 200;
-        async move { arrivals(&bus, events).await }
-    });
-    // The relay's watch on the outbox is open, and the reader waits.
+/// 200 events a second, two an append: from the return of the append to the consumer's read. On the
+/// stream that the store's relay has filled before: into a new one it would first publish the whole
+/// log again, as it must.
+async fn latency<S: Store>(
+    name: &str,
+    store: &Arc<S>,
+    streams: &Streams,
+    wallet: &Wallet,
+    seconds: u32,
+) {
+    let consumer = streams.consumer().await;
+    let relay = start(store, &streams.bus);
+    let reader = tokio::spawn(arrivals(consumer, seconds * 200));
+    // The relay's watch on the outbox is open.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut committed = Vec::new();
     let mut tick = tokio::time::interval(Duration::from_millis(10));
@@ -225,17 +279,13 @@ async fn latency<S: Store>(name: &str, store: &Arc<S>, wallet: &Wallet, seconds:
     relay.task.await.unwrap();
 }
 
-/// Reads until so many events have come: their ids, and when each was here.
-async fn arrivals(bus: &NatsBus, events: u32) -> Vec<(String, DateTime<Utc>)> {
+/// Takes so many events: their ids, and when each was here.
+async fn arrivals(mut consumer: push::Ordered, events: u32) -> Vec<(String, DateTime<Utc>)> {
     let mut seen = Vec::new();
-    let mut next = 1;
     while seen.len() < events as usize {
-        let wait = Duration::from_secs(5);
-        let page = bus.read(Stream::Events, Begin::At(next), None, 100, wait);
-        let now = |stored: &meltd::ports::Stored| (stored.message.id.clone(), Utc::now());
-        let page = page.await.unwrap();
-        next = page.last().map_or(next, |stored| stored.sequence + 1);
-        seen.extend(page.iter().map(now));
+        let message = consumer.next().await.unwrap().unwrap();
+        let id = message.headers.as_ref().and_then(|h| h.get(header::ID));
+        seen.push((id.unwrap().to_string(), Utc::now()));
     }
     seen
 }
@@ -244,8 +294,10 @@ async fn all<S: Store>(name: &str, store: S, sagas: u32, seconds: u32) {
     let store = Arc::new(store);
     let npub = format!("npub-{}", uuid::Uuid::now_v7());
     let wallet = store.wallet(&npub, "http://mint", "sat").await.unwrap();
-    rate(name, &store, &wallet, sagas).await;
-    latency(name, &store, &wallet, seconds).await;
+    let streams = streams().await;
+    rate(name, &store, &streams, &wallet, sagas).await;
+    latency(name, &store, &streams, &wallet, seconds).await;
+    streams.remove().await;
 }
 
 #[tokio::main]
@@ -261,4 +313,6 @@ async fn main() {
     let uri = server.replace("/?", &format!("/meltd_bench_{}?", std::process::id()));
     let store = MongoStore::connect(&uri).await.unwrap();
     all("mongodb", store, sagas, seconds).await;
+    let client = mongodb::Client::with_uri_str(&uri).await.unwrap();
+    client.default_database().unwrap().drop().await.unwrap();
 }

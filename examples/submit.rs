@@ -32,7 +32,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let reply_to = format!("melt.reply.{producer}.{command_id}");
     let mut replies = nats.subscribe(reply_to.clone()).await?;
     let mut headers = HeaderMap::new();
-    headers.insert(header::ID, command_id.as_str());
     headers.insert(header::REPLY_TO, reply_to.as_str());
     let command = json!({
         "version": 1,

@@ -56,6 +56,21 @@ impl Stream {
             Stream::Heads => "melt.heads",
         }
     }
+
+    /// How long the id of a message is remembered, and a repeat of it dropped.
+    ///
+    /// Of commands no longer than a NATS server has to (it takes 100 ms and more): an id counts for
+    /// the whole stream, so one producer's would swallow the command of another that happens, or
+    /// wants, to use the same. Intake knows a repeat by producer and command. Elsewhere it is NATS'
+    /// own default, longer than any pause between two attempts of the relay at the same message.
+    pub fn window(self) -> Duration {
+        match self {
+            Stream::Commands => Duration::from_millis(100),
+            Stream::Events | Stream::Replies | Stream::DeadLetters | Stream::Heads => {
+                Duration::from_secs(120)
+            }
+        }
+    }
 }
 
 /// The names of headers.

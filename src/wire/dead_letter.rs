@@ -85,8 +85,8 @@ impl DeadLetter {
         }
     }
 
-    /// The command as it is published again. Its message id is a new one, because the server drops
-    /// a repeat of the old one for two minutes; the old one goes along, for what it named.
+    /// The command as it is published again. Its message id is a new one, because a server that is
+    /// configured otherwise drops a repeat of the old one; that goes along, for what it named.
     pub fn replay(stored: &Stored) -> Message {
         let letter = DeadLetter::of(stored);
         let mut headers = Vec::new();

@@ -42,6 +42,7 @@ macro_rules! bus_contract {
     ($fixture:ty) => {
         bus_contract!(@group $fixture, queue:
             a_command_comes_to_one_puller_and_is_done,
+            an_id_is_soon_free_for_other_producers,
             a_command_that_nobody_settles_comes_again,
             later_is_after_the_delay,
             never_is_never,

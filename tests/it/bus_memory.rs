@@ -25,7 +25,7 @@ bus_contract!(Memory);
 
 /// Invariant: a process that runs for a year does not fill its memory with events, and a queue
 /// that nobody empties refuses instead of forgetting.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn memory_is_bounded() {
     let bus = MemoryBus::new();
     for n in 0..10_005 {

@@ -4,6 +4,8 @@
 pub(crate) mod check;
 mod history;
 mod loops;
+#[cfg(feature = "embedded-mint")]
+mod mongod;
 mod plan;
 pub(crate) mod rig;
 mod t11;

@@ -2,6 +2,7 @@
 
 mod crash;
 mod file;
+mod older;
 
 use meltd::store::sqlite::SqliteStore;
 

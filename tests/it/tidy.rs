@@ -116,6 +116,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/config/", &["*"], &["*"]),
     ("src/cli", &["*"], &["*"]),
     ("src/main.rs", &["*"], &["*"]),
+    ("src/wiring/", &["*"], &["*"]),
     ("src/lib.rs", &["*"], &["*"]),
 ];
 /// Of the HTTP face: the loops, and never an adapter.

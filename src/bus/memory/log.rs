@@ -1,21 +1,18 @@
-//! One stream in memory: messages by position, and the ids of the last two minutes.
+//! One stream in memory: messages by position, and the ids of the newest.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::ports::{Begin, BusError, Message, Published, Stored, Stream, StreamFacts, subject};
 
-/// How long an id is remembered: NATS' own default.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
-
 /// The most messages of one stream. An event has about 1 kB, so a stream stays near 10 MB; whoever
 /// needs more history reads it from the store.
 const MAX_MESSAGES: usize = 10_000;
 
 pub(super) struct Log {
+    stream: Stream,
     created: DateTime<Utc>,
     messages: BTreeMap<u64, Stored>,
     last: u64,
@@ -25,8 +22,9 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(created: DateTime<Utc>) -> Self {
+    pub(super) fn new(stream: Stream, created: DateTime<Utc>) -> Self {
         Log {
+            stream,
             created,
             messages: BTreeMap::new(),
             last: 0,
@@ -38,7 +36,6 @@ impl Log {
 
     pub(super) fn add(
         &mut self,
-        stream: Stream,
         mut message: Message,
         at: DateTime<Utc>,
         now: Instant,
@@ -51,8 +48,8 @@ impl Log {
             });
         }
         if self.messages.len() >= MAX_MESSAGES {
-            if stream == Stream::Commands {
-                return Err(BusError::Away(format!("{} is full", stream.name())));
+            if self.stream == Stream::Commands {
+                return Err(BusError::Away(format!("{} is full", self.stream.name())));
             }
             let oldest = self.messages.keys().next().copied();
             oldest.map(|oldest| self.remove(oldest));
@@ -79,7 +76,7 @@ impl Log {
 
     fn forget_ids(&mut self, now: Instant) {
         while let Some((at, id)) = self.ages.front() {
-            if now.duration_since(*at) < DUPLICATE_WINDOW {
+            if now.duration_since(*at) < self.stream.window() {
                 return;
             }
             self.ids.remove(id);

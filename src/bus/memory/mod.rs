@@ -3,7 +3,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `log.rs` | one stream: messages by position, and the ids of the last two minutes |
+//! | `log.rs` | one stream: messages by position, and the ids of the newest |
 //! | `queue.rs` | who has which command, and when it comes again |
 
 mod log;
@@ -62,7 +62,7 @@ impl MemoryBus {
     /// The same, with another time after which a command that nobody settled comes again.
     pub fn with_ack_wait(ack_wait: Duration) -> Self {
         let created = SystemClock.now();
-        let logs = Stream::ALL.map(|stream| (stream, Log::new(created)));
+        let logs = Stream::ALL.map(|stream| (stream, Log::new(stream, created)));
         let state = State {
             logs: BTreeMap::from(logs),
             queue: Queue::default(),
@@ -111,7 +111,7 @@ impl MemoryBus {
 
 impl State {
     fn log(&mut self, stream: Stream) -> &mut Log {
-        let empty = || Log::new(SystemClock.now());
+        let empty = || Log::new(stream, SystemClock.now());
         self.logs.entry(stream).or_insert_with(empty)
     }
 }
@@ -135,7 +135,7 @@ impl Bus for MemoryBus {
         }
         let (at, now) = (SystemClock.now(), Instant::now());
         let mut state = self.state();
-        let published = state.log(stream).add(stream, message, at, now)?;
+        let published = state.log(stream).add(message, at, now)?;
         if stream == Stream::Commands && !published.duplicate {
             state.queue.add(published.sequence, now);
         }

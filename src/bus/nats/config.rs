@@ -15,10 +15,6 @@ use crate::ports::Stream;
 /// The one consumer of the command stream: all processes pull from it.
 pub(super) const CONSUMER: &str = "meltd-intake";
 
-/// Repeats of an id within this time are dropped by the server: its own default, and longer than
-/// any pause between two attempts of the relay at the same message.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
-
 /// A producer that was away for a week finds its answers.
 const REPLIES_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -31,7 +27,7 @@ const MAX_ACK_PENDING: u64 = 1000;
 /// Fields that an operator may set as they like.
 const FREE: &[&str] = &["max_bytes", "max_msgs", "max_msg_size", "num_replicas"];
 
-/// Fields that may be larger than asked.
+/// Fields that may be larger than asked; but see [`stream_differences`].
 const AT_LEAST: &[&str] = &["duplicate_window", "ack_wait"];
 
 /// Fields that must be unset, or off, on every stream: each of them loses or changes messages.
@@ -82,7 +78,7 @@ pub(super) fn stream(stream: Stream, name: &str, subjects: &str, settings: &Sett
         "max_msgs_per_subject": -1,
         "max_msg_size": -1,
         "num_replicas": settings.replicas,
-        "duplicate_window": nanos(DUPLICATE_WINDOW),
+        "duplicate_window": nanos(stream.window()),
     });
     let own = match stream {
         Stream::Commands => json!({
@@ -119,19 +115,30 @@ pub(super) fn consumer(settings: &Settings) -> Value {
 pub(super) fn stream_differences(stream: Stream, found: &Value, wanted: &Value) -> Vec<String> {
     let mut free = FREE.to_vec();
     free.push("max_consumers");
-    // Commands that age would be lost; the others are in the store as well.
-    if stream != Stream::Commands {
-        free.push("max_age");
-    }
-    differences(found, wanted, &free, STREAM_OFF)
+    // Commands that age would be lost, and so would one whose id another producer has used not long
+    // before. The others are in the store as well.
+    let at_least = match stream {
+        Stream::Commands => &[],
+        _ => {
+            free.push("max_age");
+            AT_LEAST
+        }
+    };
+    differences(found, wanted, &free, at_least, STREAM_OFF)
 }
 
 /// The same for the consumer.
 pub(super) fn consumer_differences(found: &Value, wanted: &Value) -> Vec<String> {
-    differences(found, wanted, &["max_ack_pending"], CONSUMER_OFF)
+    differences(found, wanted, &["max_ack_pending"], AT_LEAST, CONSUMER_OFF)
 }
 
-fn differences(found: &Value, wanted: &Value, free: &[&str], off: &[&str]) -> Vec<String> {
+fn differences(
+    found: &Value,
+    wanted: &Value,
+    free: &[&str],
+    at_least: &[&str],
+    off: &[&str],
+) -> Vec<String> {
     let none = Map::new();
     let found = found.as_object().unwrap_or(&none);
     let fields = wanted.as_object().unwrap_or(&none).iter();
@@ -139,7 +146,7 @@ fn differences(found: &Value, wanted: &Value, free: &[&str], off: &[&str]) -> Ve
         let is = found.get(field).unwrap_or(&Value::Null);
         let fits = free.contains(&field.as_str())
             || is == wanted
-            || (AT_LEAST.contains(&field.as_str()) && is.as_u64() >= wanted.as_u64())
+            || (at_least.contains(&field.as_str()) && is.as_u64() >= wanted.as_u64())
             || (unlimited(is) && unlimited(wanted));
         (!fits).then(|| format!("{field} is {is} and must be {wanted}"))
     });

@@ -44,6 +44,20 @@ pub(crate) async fn a_command_comes_to_one_puller_and_is_done(fixture: &impl Fix
     assert!(other.pull(10, ACK_WAIT * 2).await.unwrap().is_empty());
 }
 
+/// Invariant: an id that one producer has used keeps no other's command out of the queue, but for a
+/// moment. Seen red with the window of the other streams, two minutes.
+pub(crate) async fn an_id_is_soon_free_for_other_producers(fixture: &impl Fixture) {
+    let bus = fixture.open().await;
+    put(&bus, &["order-1"]).await;
+    // Five times as long as the server keeps an id in mind.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let other = message("melt.cmd.bob", "order-1");
+    let published = bus.publish(other).await.unwrap();
+    assert!(!published.duplicate);
+    let (first, second) = (one(&bus).await, one(&bus).await);
+    assert_eq!((&*first.producer, &*second.producer), ("alice", "bob"));
+}
+
 /// Invariant: a process that died with a command does not take it along. Also on the same
 /// connection: a process may lose its database and keep its bus.
 pub(crate) async fn a_command_that_nobody_settles_comes_again(fixture: &impl Fixture) {

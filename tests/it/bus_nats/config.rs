@@ -138,6 +138,11 @@ async fn a_stream_that_could_lose_something_is_refused() {
             "must be 120000000000",
         ),
         (
+            Stream::Commands,
+            json!({ "duplicate_window": 120_000_000_000_u64 }),
+            "must be 100000000",
+        ),
+        (
             Stream::Replies,
             json!({ "allow_direct": false }),
             "must be true",
@@ -232,7 +237,7 @@ async fn limits_are_the_operators() {
             Stream::Commands,
             json!({ "max_bytes": 2_000_000, "max_msgs": 7, "max_msg_size": 9999 }),
         ),
-        (Stream::Commands, json!({ "duplicate_window": HOUR })),
+        (Stream::Replies, json!({ "duplicate_window": HOUR })),
         (
             Stream::Events,
             json!({ "max_age": HOUR, "max_bytes": 1_000_000, "max_msgs": 100 }),

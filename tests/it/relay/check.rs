@@ -73,6 +73,12 @@ impl Seen {
         }
     }
 
+    /// How many of these sagas were not seen to their end.
+    pub(crate) fn misses(&self, sagas: &Sagas) -> usize {
+        let seen = |saga: &SagaId| self.tails.get(saga).map_or(0, |(seq, _)| *seq);
+        sagas.iter().filter(|(saga, n)| seen(saga) != **n).count()
+    }
+
     /// Every event of these sagas was seen, in order, and nothing else.
     pub(crate) fn is_whole(&self, sagas: &Sagas) {
         let seen: Sagas = self

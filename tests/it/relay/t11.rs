@@ -294,6 +294,8 @@ async fn t11_relays_that_die_one_after_the_other_lose_nothing() {
 }
 
 /// Invariant: a consumer finds order, gaps and chain of ten thousand sagas intact.
+///
+/// Seen red with a plan that does not look at what is in flight: 347 sagas had a gap.
 #[tokio::test(flavor = "multi_thread")]
 async fn t11_ten_thousand_sagas_are_in_order() {
     let mut scene = Scene::new(100).await;

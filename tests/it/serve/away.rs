@@ -7,7 +7,7 @@ use std::time::Duration;
 use cdk::Bolt11Invoice;
 use futures::StreamExt;
 use meltd::mint::embedded::Script;
-use meltd::ports::ALERTS;
+use meltd::ports::{ALERTS, Bus};
 use meltd::saga::code::Code;
 use meltd::wire::{CriticalAlert, Outcome};
 use rusqlite::Connection;
@@ -74,6 +74,55 @@ async fn an_alert_is_raised_when_a_payment_cannot_be_recorded() {
     let answer = world.reply(ANSWERS, 1, Outcome::Paid).await;
     assert_eq!(answer.saga, alert.saga);
     assert_eq!(world.scene.times_paid(&invoice), 1);
+    drop(serving);
+    world.end().await;
+}
+
+/// Guards that a command which fails for our own reasons again and again is told of: at its
+/// twentieth delivery, once, with nothing private; and that it is done when the store is back.
+///
+/// Seen red with an alert that is only logged.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_twentieth_delivery_of_a_command_raises_an_alert() {
+    let world = World::new(1000).await;
+    let listener = async_nats::connect(world.nats.url()).await.unwrap();
+    let mut alerts = listener.subscribe(ALERTS).await.unwrap();
+    listener.flush().await.unwrap();
+    let invoice = world.scene.invoice(100, crate::cli::scene::paid());
+    world
+        .send("shop", "m1", &command(Some("a"), &invoice).to_string())
+        .await;
+    let mut taken = Vec::new();
+    for n in 1..20 {
+        taken = world.bus.pull(1, Duration::from_secs(10)).await.unwrap();
+        assert_eq!(taken[0].deliveries, n);
+        if n < 19 {
+            let again = world.bus.later(&taken[0].receipt, Duration::ZERO).await;
+            again.unwrap();
+        }
+    }
+    let serving = world.serve();
+    serving.says(" INFO ready\n").await;
+    let held = Connection::open(world.scene.path("meltd.db")).unwrap();
+    held.busy_timeout(Duration::from_secs(10)).unwrap();
+    held.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let again = world.bus.later(&taken[0].receipt, Duration::ZERO).await;
+    again.unwrap();
+    let alert = tokio::time::timeout(Duration::from_secs(40), alerts.next()).await;
+    let body = String::from_utf8(alert.unwrap().unwrap().payload.to_vec()).unwrap();
+    let alert: CriticalAlert = serde_json::from_str(&body).unwrap();
+    assert_eq!((alert.code, alert.saga), (Code::AdoptionUnknown, None));
+    assert!(!body.contains(ALICE) && !body.contains("lnbc"), "{body}");
+    held.execute_batch("ROLLBACK").unwrap();
+
+    // It waits for a minute now; nobody has to, who knows its name.
+    world
+        .send("shop", "m2", &command(Some("a"), &invoice).to_string())
+        .await;
+    world.reply(ANSWERS, 1, Outcome::Paid).await;
+    assert_eq!(world.scene.times_paid(&invoice), 1);
+    let more = tokio::time::timeout(Duration::from_millis(200), alerts.next()).await;
+    assert!(more.is_err(), "{more:?}");
     drop(serving);
     world.end().await;
 }

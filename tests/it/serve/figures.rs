@@ -7,19 +7,17 @@ use meltd::wire::Outcome;
 use super::scene::{ANSWERS, World, command};
 use crate::cli::scene::paid;
 
-/// Resident memory of a process, in MiB.
-fn resident(id: u32) -> u64 {
+/// Memory of a process, in MiB: `VmRSS` = resident now, `VmHWM` = the most that it ever was.
+fn memory(id: u32, which: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
+    let line = status.lines().find(|line| line.starts_with(which)).unwrap();
     let kib: String = line.chars().filter(char::is_ascii_digit).collect();
     kib.parse::<u64>().unwrap() / 1024
 }
 
 /// Prints commands per second from the queue to the acknowledgement and to the reply, and memory,
-/// idle and under load; holds that memory stays flat.
+/// idle and at most under load; holds that memory stays flat. `scripts/figures` prints it with the
+/// machine and the date.
 #[tokio::test(flavor = "multi_thread")]
 async fn intake_figures() {
     const COMMANDS: usize = 200;
@@ -30,7 +28,7 @@ async fn intake_figures() {
         .send("shop", "warm", &command(Some("warm"), &warm).to_string())
         .await;
     world.reply(ANSWERS, 1, Outcome::Paid).await;
-    let idle = resident(serving.id());
+    let idle = memory(serving.id(), "VmRSS:");
     serving.signal("-STOP");
     for n in 0..COMMANDS {
         let invoice = world.scene.invoice(20, paid());
@@ -59,11 +57,11 @@ async fn intake_figures() {
         })
         .await;
     let answered = began.elapsed();
-    let most = resident(serving.id());
+    let most = memory(serving.id(), "VmHWM:");
     let rate = |took: Duration| COMMANDS as f64 / took.as_secs_f64();
     println!(
-        "{COMMANDS} commands: {:.0}/s acknowledged, {:.0}/s paid and answered; memory {idle} MiB \
-         idle, {most} MiB after",
+        "{COMMANDS} commands: {:.0}/s acknowledged, {:.0}/s paid and answered; memory of \
+         serve {idle} MiB idle, {most} MiB at most",
         rate(acknowledged),
         rate(answered)
     );

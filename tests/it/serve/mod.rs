@@ -3,6 +3,7 @@
 mod away;
 mod figures;
 mod fleet;
+mod memory;
 mod metrics;
 mod poison;
 mod scene;

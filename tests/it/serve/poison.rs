@@ -75,8 +75,7 @@ async fn poison_is_put_aside_with_its_reason() {
     world.end().await;
 }
 
-/// Guards the operator's way: look, mend, send again, drop. Seen red with the old message id used
-/// again: within two minutes the server drops the command, and its dead letter is gone as well.
+/// Guards the operator's way: look, mend, send again, drop.
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_listed_replayed_and_dropped() {
     let world = World::new(1000).await;

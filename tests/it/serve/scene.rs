@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use cdk::Bolt11Invoice;
 use meltd::bus::nats::NatsBus;
 use meltd::ports::{Begin, Bus, Message, Stored, Stream, header};
+use meltd::saga::ids::SagaId;
 use meltd::wire::{MeltReply, Outcome};
 use serde_json::{Value, json};
 
 use crate::cli::scene::{ALICE, BOB, Scene};
 use crate::nats_server::NatsServer;
+use crate::relay::check::consume;
 use crate::store_contract::Fixture;
 use crate::store_mongo::Mongo;
 
@@ -175,6 +177,23 @@ impl World {
                 == 0
         })
         .await;
+    }
+
+    /// Waits until the stream of events holds every event of the store, each saga whole.
+    pub(super) async fn everything_is_published(&self) {
+        let sagas = ["saga", "list", "--limit", "100000"];
+        let sagas = self.scene.json(&sagas).exits(0);
+        let sagas = sagas["sagas"].as_array().unwrap().iter().map(|saga| {
+            let id = saga["saga"].as_str().unwrap();
+            let events = saga["events"].as_u64().unwrap();
+            (SagaId::new(id), u32::try_from(events).unwrap())
+        });
+        let sagas = sagas.collect();
+        self.until("every event is on the stream", async || {
+            consume(&self.bus).await.misses(&sagas) == 0
+        })
+        .await;
+        consume(&self.bus).await.is_whole(&sagas);
     }
 
     pub(super) async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {

@@ -5,6 +5,7 @@ mod books;
 mod bus;
 mod critical;
 mod funding;
+mod guards;
 mod mint;
 mod operator;
 mod outbox;

@@ -20,7 +20,7 @@ use crate::relay::rig::{expected, write};
 use crate::store_contract::build::{Chain, adopt, mint, wallet};
 
 /// A page of four and three slots: every edge of the walk is met all the time.
-fn small() -> Tuning {
+pub(super) fn small() -> Tuning {
     Tuning {
         slots: 3,
         page: 4,
@@ -30,17 +30,17 @@ fn small() -> Tuning {
     }
 }
 
-struct World {
+pub(super) struct World {
     disk: Arc<Mutex<Disk>>,
-    tape: Arc<Mutex<Tape>>,
+    pub(super) tape: Arc<Mutex<Tape>>,
     clock: SimClock,
-    chains: Vec<Chain>,
+    pub(super) chains: Vec<Chain>,
     /// A store that takes no turns: the rest of the service.
-    rest: SimStore,
+    pub(super) rest: SimStore,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let (disk, clock) = (Arc::default(), SimClock::new());
         let rest = SimStore {
             disk: Arc::clone(&disk),
@@ -65,7 +65,7 @@ impl World {
         })
     }
 
-    fn bus(&self, life: &Life) -> Arc<SimBus> {
+    pub(super) fn bus(&self, life: &Life) -> Arc<SimBus> {
         Arc::new(SimBus {
             tape: self.tape.clone(),
             life: life.clone(),
@@ -73,7 +73,11 @@ impl World {
     }
 
     fn relay(&self, life: &Life, owner: &str) -> JoinHandle<()> {
-        let relay = Relay::new(self.store(life), self.bus(life), owner, small());
+        self.relay_as(life, owner, small())
+    }
+
+    pub(super) fn relay_as(&self, life: &Life, owner: &str, tuning: Tuning) -> JoinHandle<()> {
+        let relay = Relay::new(self.store(life), self.bus(life), owner, tuning);
         tokio::spawn(async move { relay.run(std::future::pending()).await.unwrap() })
     }
 

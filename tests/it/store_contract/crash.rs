@@ -99,6 +99,18 @@ pub(crate) struct Acked {
 }
 
 impl Acked {
+    /// How many appends were acknowledged.
+    pub(crate) fn appends(&self) -> u32 {
+        self.versions.values().sum()
+    }
+
+    /// True when there were enough lives, and enough came of them; a busy machine needs more.
+    pub(crate) fn is_enough(&self, lives: u32, at_least: u32) -> bool {
+        let appends = self.appends();
+        assert!(lives < 40, "the children do too little: {appends} appends");
+        lives >= at_least && appends > 100
+    }
+
     /// Takes in what a child said.
     pub(crate) fn note(&mut self, line: &str) {
         let words: Vec<&str> = line.split(' ').collect();

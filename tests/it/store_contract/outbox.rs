@@ -218,6 +218,8 @@ pub(crate) async fn the_depth_counts_what_is_there<F: Fixture>(f: &F) {
 }
 
 /// Invariant: a row that was put back is not taken away by whoever published it before.
+///
+/// Seen red on each store with rows that are taken away whatever their round.
 pub(crate) async fn rows_come_back_in_a_new_round<F: Fixture>(f: &F) {
     let store = open(f).await;
     let alice = wallet(&*store, "npub1alice").await;

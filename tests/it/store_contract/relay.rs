@@ -33,6 +33,8 @@ pub(crate) async fn a_new_stream_replaces_the_mark<F: Fixture>(f: &F) {
 
 /// Invariant: once a later holder has written the mark, an earlier one that wakes up takes nothing
 /// away and marks nothing.
+///
+/// Seen red on each store with a mark that is written whatever its epoch.
 pub(crate) async fn an_old_holder_neither_marks_nor_takes_away<F: Fixture>(f: &F) {
     let store = open(f).await;
     let alice = wallet(&*store, "npub1alice").await;

@@ -35,7 +35,9 @@ async fn acknowledged_appends_survive_kill_9() {
     let mongo = Mongo::fresh().await;
     let mut dice = Dice::new();
     let mut acked = Acked::default();
-    for _ in 0..6 {
+    let mut rounds = 0;
+    while !acked.is_enough(rounds, 6) {
+        rounds += 1;
         let lives = [dice.below(300), dice.below(600)];
         let runs = lives.map(|life| {
             let place = mongo.uri("");
@@ -52,10 +54,9 @@ async fn acknowledged_appends_survive_kill_9() {
         acked.check(&store).await;
         store.shutdown().await;
     }
-    let appends: u32 = acked.versions.values().sum();
+    let appends = acked.appends();
     let sagas = acked.versions.len();
     println!("{appends} acknowledged appends in {sagas} sagas");
-    assert!(appends > 100, "the children did too little: {appends}");
     let store = mongo.open().await;
     go_on(&store, &acked).await;
     store.shutdown().await;

@@ -28,7 +28,9 @@ async fn acknowledged_appends_survive_kill_9() {
     let file = File::fresh().await;
     let mut dice = Dice::new();
     let mut acked = Acked::default();
-    for _ in 0..8 {
+    let mut rounds = 0;
+    while !acked.is_enough(rounds, 8) {
+        rounds += 1;
         let lives = [dice.below(200), dice.below(400)];
         let runs = lives.map(|life| {
             let place = file.dir.path().join("meltd.db").display().to_string();
@@ -42,10 +44,9 @@ async fn acknowledged_appends_survive_kill_9() {
         }
         acked.check(&file.open().await).await;
     }
-    let appends: u32 = acked.versions.values().sum();
+    let appends = acked.appends();
     println!(
         "{appends} acknowledged appends in {} sagas",
         acked.versions.len()
     );
-    assert!(appends > 100, "the children did too little: {appends}");
 }

@@ -9,9 +9,7 @@ use meltd::saga::proofs::ProofState::{Spent, Unspent};
 use meltd::store::sqlite::SqliteStore;
 use rusqlite::Connection;
 
-use crate::store_contract::build::{
-    adopt, coin, fund, insert, mint, reconcile, shift, snapshot, wallet,
-};
+use crate::store_contract::build::{adopt, coin, fund, insert, mint, shift, snapshot, wallet};
 
 fn refused(path: &Path) -> String {
     match SqliteStore::open(path) {
@@ -205,40 +203,4 @@ async fn a_busy_file_is_waited_for_and_then_unavailable() {
     written.unwrap();
     assert!(before.elapsed() >= std::time::Duration::from_millis(200));
     assert_eq!(store.proofs(&alice.id, &[Spent]).await.unwrap().len(), 1);
-}
-
-/// Invariant: a file of version 2 takes reconciliations once it is opened, and keeps its rows.
-#[tokio::test]
-async fn an_older_file_takes_reconciliations() {
-    let (_dir, path) = place();
-    let store = SqliteStore::open(&path).unwrap();
-    let alice = wallet(&store, "npub1alice").await;
-    let coins = fund(&store, &alice, 2).await;
-    drop(store);
-    let old = Connection::open(&path).unwrap();
-    old.execute_batch(
-        "PRAGMA writable_schema = ON;
-         UPDATE sqlite_schema SET sql = replace(sql, ', ''reconcile'')', ')') WHERE name = 'sagas';
-         PRAGMA schema_version = 1000;
-         PRAGMA writable_schema = OFF;
-         DROP TABLE mints;
-         ALTER TABLE sagas DROP COLUMN doubt_passes;
-         ALTER TABLE sagas DROP COLUMN doubt_code;
-         UPDATE meta SET value = '2' WHERE key = 'schema'",
-    )
-    .unwrap();
-    let sql = "SELECT sql LIKE '%reconcile%' FROM sqlite_schema WHERE name = 'sagas'";
-    let knows = |conn: &Connection| {
-        conn.query_row(sql, [], |row| row.get::<_, bool>(0))
-            .unwrap()
-    };
-    assert!(!knows(&old));
-    drop(old);
-
-    let store = SqliteStore::open(&path).unwrap();
-    adopt(&store, &reconcile(&alice)).await;
-    assert_eq!(store.health().await.unwrap().problems, Vec::<String>::new());
-    let rows = store.proofs(&alice.id, &[]).await.unwrap();
-    assert_eq!(rows.len(), coins.len());
-    assert!(knows(&Connection::open(&path).unwrap()));
 }
