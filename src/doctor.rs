@@ -11,10 +11,9 @@ use crate::ports::{
     Bus, BusError, Clock, DueFilter, Head, Mint, Store, StoreError, Stream, Wallet,
 };
 use crate::saga::code::Code;
-use crate::saga::command::Kind;
 use crate::saga::ids::{SagaId, WalletId};
 use crate::saga::proofs::ProofState;
-use crate::saga::state::{State, Status};
+use crate::saga::state::Status;
 
 /// Clocks further apart than this are worth a word: deadlines and leases are compared across them.
 const SKEW_WARNING: TimeDelta = TimeDelta::seconds(2);
@@ -244,7 +243,9 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
         let parked = heads.iter().filter(|head| head.status == Status::Parked);
         let parked = parked.count();
         let now = self.clock.now();
-        let stuck = heads.iter().filter(|head| is_waited_for(head));
+        // What a mint owes for ever has an alarm of its own.
+        let is_active = |head: &&Head| head.status == Status::Active && is_waited_for(head);
+        let stuck = heads.iter().filter(is_active);
         let is_old = |head: &&Head| is_older(head.created_at, now, checks.stuck_after);
         let stuck: Vec<_> = stuck.filter(is_old).collect();
         let mut lines = Vec::new();
@@ -362,8 +363,7 @@ impl<S: Store, M: Mint, C: Clock> Driver<S, M, C> {
 /// True of what somebody waits for: not of a funding invoice that nobody pays, and not of what
 /// waits for a person.
 fn is_waited_for(head: &Head) -> bool {
-    let is_unpaid = head.new.command.kind() == Kind::Mint && head.state == State::Quoted.as_str();
-    matches!(head.status, Status::Active | Status::Owing) && !is_unpaid
+    matches!(head.status, Status::Active | Status::Owing) && !head.is_unpaid_funding()
 }
 
 fn is_older(since: DateTime<Utc>, now: DateTime<Utc>, than: Duration) -> bool {

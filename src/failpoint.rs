@@ -2,8 +2,8 @@
 //! buffer is flushed. Compiled in by the cargo feature `failpoints` only, which releases leave off.
 
 /// Ends the process here if `MELTD_FAILPOINT` names this point: `<name>` for the first time that
-/// it is passed, `<name>:<n>` for the n-th. `stop@<name>` freezes it instead, as SIGSTOP does,
-/// until somebody sends it SIGCONT.
+/// it is passed, `<name>:<n>` for the n-th; `any:<n>` is the n-th point of whatever name.
+/// `stop@<name>` freezes it instead, as SIGSTOP does, until somebody sends it SIGCONT.
 #[cfg(feature = "failpoints")]
 pub fn hit(name: &str) {
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +19,7 @@ pub fn hit(name: &str) {
         Some((point, nth)) => (point, nth.parse().unwrap_or(1)),
         None => (wanted.as_str(), 1),
     };
-    if point == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+    if (point == name || point == "any") && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
         if stops {
             freeze();
             return;

@@ -81,7 +81,8 @@ pub struct Metrics {
     pub request_times: Times<RequestTime>,
     /// Sagas that are not done, by status.
     pub unresolved: Family<StatusLabel, Gauge>,
-    /// Age of the oldest of them, in seconds; parked ones are the operator's and not counted.
+    /// Age of the oldest that waits for a mint, in seconds. Not counted: parked ones, which are the
+    /// operator's; those that are owed change only; fundings that nobody has paid.
     pub oldest: Gauge,
     /// What unfinished melts are to pay, in the wallets' unit.
     pub in_flight: Gauge,

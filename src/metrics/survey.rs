@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::labels::StatusLabel;
 use super::{metrics, whole};
 use crate::driver::fold;
-use crate::ports::{HeadFilter, OutboxDepth, Store, StoreError};
+use crate::ports::{Head, HeadFilter, OutboxDepth, Store, StoreError};
 use crate::saga::command::Command;
 use crate::saga::ids::{Amount, SagaId};
 use crate::saga::proofs::ProofState;
@@ -25,7 +25,8 @@ const UNRESOLVED: [Status; 3] = [Status::Active, Status::Owing, Status::Parked];
 pub struct Survey {
     /// Unfinished sagas by status.
     pub unresolved: BTreeMap<&'static str, u64>,
-    /// When the oldest of them that is not parked was adopted.
+    /// When the oldest was adopted that waits for a mint: not of those that wait for a person, for
+    /// change, or for somebody to pay a funding invoice.
     pub oldest: Option<DateTime<Utc>>,
     /// What unfinished melts are to pay.
     pub in_flight: Amount,
@@ -59,7 +60,7 @@ pub async fn survey<S: Store>(store: &S) -> Result<Survey, StoreError> {
             let page = store.heads(filter).await?;
             after = page.last().map(|head| head.new.id.clone());
             for head in page {
-                found.note(&head.new.command, status, head.created_at);
+                found.note(&head, status);
                 if status == Status::Owing {
                     let owed = owed(store, &head.new.id).await?;
                     found.change_owed = found.change_owed.saturating_add(owed);
@@ -77,13 +78,14 @@ pub async fn survey<S: Store>(store: &S) -> Result<Survey, StoreError> {
 }
 
 impl Survey {
-    fn note(&mut self, command: &Command, status: Status, since: DateTime<Utc>) {
+    fn note(&mut self, head: &Head, status: Status) {
         let count = self.unresolved.entry(status.as_str()).or_default();
         *count = count.saturating_add(1);
-        if let (Command::Melt(melt), true) = (command, status != Status::Owing) {
+        if let (Command::Melt(melt), true) = (&head.new.command, status != Status::Owing) {
             self.in_flight = self.in_flight.saturating_add(melt.amount());
         }
-        if status != Status::Parked {
+        if status == Status::Active && !head.is_unpaid_funding() {
+            let since = head.created_at;
             self.oldest = Some(self.oldest.map_or(since, |oldest| oldest.min(since)));
         }
     }

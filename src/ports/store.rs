@@ -12,7 +12,7 @@ use crate::saga::command::{Command, Kind};
 use crate::saga::decide::Doubt;
 use crate::saga::ids::{Coin, KeysetId, Producer, SagaId, Seq, Signature, WalletId, Y};
 use crate::saga::proofs::{ProofState, ProofWrite, Token};
-use crate::saga::state::Status;
+use crate::saga::state::{State, Status};
 
 use super::{Outbox, OutboxReply};
 
@@ -87,6 +87,13 @@ pub struct Head {
     pub created_at: DateTime<Utc>,
     /// When the head last changed, by the store's clock.
     pub updated_at: DateTime<Utc>,
+}
+
+impl Head {
+    /// True of a funding whose invoice nobody has paid: nothing waits for meltd.
+    pub fn is_unpaid_funding(&self) -> bool {
+        self.new.command.kind() == Kind::Mint && self.state == State::Quoted.as_str()
+    }
 }
 
 /// A head with its log.

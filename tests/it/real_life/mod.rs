@@ -14,12 +14,14 @@
 //! | `t09` | crashes while cleaning up; stale, second and dead workers |
 //! | `t10` | refusals before anything was attempted |
 //! | `t12` | the store fails |
+//! | `every_point` | killed at every labelled point, one after the other, whatever is done |
 //! | `critical`, `failover` | the store is away when the mint has paid; a primary dies |
 //!
 //! T5 and T11 are about the queue and the bus, and are tested there. All of it at once, at random,
 //! is `tests/it/soak`.
 
 mod critical;
+mod every_point;
 mod failover;
 pub(crate) mod stage;
 mod t01_late_request;

@@ -8,7 +8,7 @@ use crate::metrics::{Series, names_in, read, sum};
 use meltd::wire::Outcome;
 
 /// Asks as Prometheus does.
-async fn scrape(serving: &Serving) -> Series {
+pub(super) async fn scrape(serving: &Serving) -> Series {
     let log = serving.log();
     let line = log.lines().find(|line| line.contains("the API listens"));
     let address = line.unwrap().split_once("address=").unwrap().1;

@@ -1,5 +1,6 @@
 //! `meltd serve`, the real binary, with a real nats-server, a real mint and real stores.
 
+mod alarms;
 mod away;
 mod figures;
 mod fleet;
