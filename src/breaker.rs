@@ -94,6 +94,11 @@ impl Breaker {
         failing.map(|(url, _)| url.clone()).collect()
     }
 
+    /// The pauses have been changed here: they are read at the next question.
+    pub fn pauses_changed(&self) {
+        self.known().read_at = None;
+    }
+
     /// True while an operator has paused the mint, as read a moment ago.
     ///
     /// # Errors

@@ -27,7 +27,7 @@
 //! | [`ports`] | `saga` |
 //! | [`wire`] | `saga`, `ports` |
 //! | [`driver`], [`pool`], [`perform`], [`intake`], [`recovery`], [`breaker`] | those three |
-//! | [`reconcile`], [`restore`], [`doctor`] | the same |
+//! | [`reconcile`], [`restore`], [`doctor`], [`mod@desk`] | the same |
 //! | [`audit`], [`stream`] | `saga`, `ports`, and how a log is folded |
 //! | [`queue`], [`relay`] | the same, over the bus |
 //! | [`store`], [`bus`], [`mint`] | `saga`, `ports`, and the one library that they adapt |
@@ -103,6 +103,9 @@ pub mod mint;
 
 /// What a wallet holds.
 pub mod balance;
+
+/// What an operator sees before anything is decided.
+pub mod desk;
 
 /// The HTTP API.
 pub mod api;

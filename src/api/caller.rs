@@ -83,6 +83,15 @@ impl Caller {
         }
     }
 
+    /// The name that is recorded with an order.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Caller::Local => "local",
+            Caller::Owner(npub) => npub,
+            Caller::Service(token) => token.producer.as_str(),
+        }
+    }
+
     /// The name under which requests are counted.
     pub(super) fn key(&self) -> Option<String> {
         match self {

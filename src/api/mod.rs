@@ -5,7 +5,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `bodies/` | what goes over the wire |
-//! | `routes/` | one file a resource |
+//! | `routes/` | one file a resource; `routes/operator/` for the desk |
 //! | `answer.rs`, `view.rs` | reasons and logs as answers: the one place that maps to statuses |
 //! | `auth.rs`, `nip98.rs`, `tokens.rs`, `caller.rs` | who asks, and what they may do |
 //! | `run.rs` | adoption and drive, whoever goes away |

@@ -7,7 +7,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 
 use super::bodies::melt::OperationBody;
 use super::bodies::problem::Problem;
-use super::routes::{fund, health, list, melt, metrics, one, wallet};
+use super::routes::{fund, health, list, melt, metrics, one, operator, wallet};
 
 /// What any route may answer instead.
 #[derive(IntoResponses)]
@@ -61,6 +61,14 @@ pub(super) enum Refusals {
         fund::minted,
         fund::receive,
         fund::received,
+        operator::sagas::list,
+        operator::sagas::show,
+        operator::orders::park,
+        operator::orders::resume,
+        operator::orders::resolve,
+        operator::mints::list,
+        operator::mints::pause,
+        operator::mints::resume,
         health::health,
         health::ready,
         health::document,

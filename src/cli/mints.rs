@@ -1,8 +1,6 @@
 //! `meltd mints list|pause|resume`: new payments through a mint are stopped by hand, for every
 //! process that uses the store. What is at the mint already goes on.
 
-use std::collections::BTreeMap;
-
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -11,10 +9,10 @@ use super::desk::Who;
 use super::exit::Failure;
 use super::output::{Answer, table};
 use super::timeline::moment;
+use crate::desk::{self, Standing};
 use crate::intake::Refused;
-use crate::ports::{Clock, HeadFilter, Mint, Pause, Store};
+use crate::ports::{Clock, Mint, Pause, Store};
 use crate::saga::code::Code;
-use crate::saga::state::Status;
 
 /// `meltd mints …`
 #[derive(Debug, Subcommand)]
@@ -61,45 +59,26 @@ pub(super) struct MintsAnswer {
     mints: Vec<Row>,
 }
 
-/// Heads read at a time.
-const PAGE: u32 = 500;
-
 /// Every mint that a wallet is at, or that is paused.
 pub(super) async fn list<S: Store>(store: &S) -> Result<MintsAnswer, Failure> {
-    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
-    let row = |mint_url: &str| Row {
-        mint_url: mint_url.to_owned(),
-        paused: false,
-        pause: None,
-        wallets: 0,
-        open_sagas: 0,
-    };
-    for wallet in store.wallets(None).await? {
-        let url = &wallet.mint_url;
-        rows.entry(url.clone()).or_insert_with(|| row(url)).wallets += 1;
-    }
-    for pause in store.pauses().await? {
-        let url = pause.mint_url.clone();
-        let row = rows.entry(url.clone()).or_insert_with(|| row(&url));
-        (row.paused, row.pause) = (true, Some(pause));
-    }
-    let mut filter = HeadFilter {
-        statuses: vec![Status::Active, Status::Owing, Status::Parked],
-        limit: PAGE,
-        ..HeadFilter::default()
-    };
-    loop {
-        let heads = store.heads(filter.clone()).await?;
-        let Some(last) = heads.last() else { break };
-        filter.after = Some(last.new.id.clone());
-        for head in &heads {
-            if let Some(row) = rows.get_mut(&head.new.wallet.mint_url) {
-                row.open_sagas += 1;
-            }
-        }
-    }
-    let mints = rows.into_values().collect();
+    let mints = desk::mints(store).await?.into_iter().map(row).collect();
     Ok(MintsAnswer { mints })
+}
+
+fn row(standing: Standing) -> Row {
+    let Standing {
+        mint_url,
+        pause,
+        wallets,
+        open_sagas,
+    } = standing;
+    Row {
+        mint_url,
+        paused: pause.is_some(),
+        pause,
+        wallets,
+        open_sagas,
+    }
 }
 
 /// Pauses a configured mint.

@@ -57,19 +57,6 @@ pub struct ServeArgs {
     )]
     pub stop_timeout: Duration,
 
-    /// How often each wallet is held against its mint, by one of the processes with the recovery
-    /// role
-    //
-    // Twice a day: what differs is found at the next melt anyway, by its pre-flight check.
-    #[arg(
-        long,
-        env = "MELTD_RECONCILE_EVERY",
-        default_value = "12h",
-        value_parser = age,
-        value_name = "TIME"
-    )]
-    pub reconcile_every: Duration,
-
     /// How often the store is counted for the metrics
     //
     // 30 s: a count reads every unfinished saga and every held coin, and nobody looks at a graph
@@ -82,6 +69,19 @@ pub struct ServeArgs {
         value_name = "TIME"
     )]
     pub survey_every: Duration,
+
+    /// How often each wallet is held against its mint, by one of the processes with the recovery
+    /// role
+    //
+    // Twice a day: what differs is found at the next melt anyway, by its pre-flight check.
+    #[arg(
+        long,
+        env = "MELTD_RECONCILE_EVERY",
+        default_value = "12h",
+        value_parser = age,
+        value_name = "TIME"
+    )]
+    pub reconcile_every: Duration,
 
     /// Only look: ask mints, record what they say, and move no money; new commands are refused
     //

@@ -3,11 +3,12 @@
 use chrono::Utc;
 use serde::Serialize;
 
-use super::evidence::Fresh;
+use super::evidence::rows;
 use super::exit::{Exit, Failure};
 use super::output::{Answer, fields};
 use super::sagas::{amount, outcome};
 use super::timeline::{self, Moment};
+use crate::desk::Fresh;
 use crate::driver::fold;
 use crate::intake::Refused;
 use crate::ports::{Loaded, Store};
@@ -163,7 +164,7 @@ impl Answer for ShowAnswer {
             ("head hash", self.head_hash.clone()),
         ]);
         let evidence = self.evidence.as_ref();
-        let evidence = evidence.map_or_else(String::new, |e| fields(&e.rows(&self.unit)));
+        let evidence = evidence.map_or_else(String::new, |e| fields(&rows(e, &self.unit)));
         format!("{text}{evidence}\n{}", timeline::human(&self.timeline))
     }
 }

@@ -1,9 +1,10 @@
 //! `meltd demo`: a mint in memory, a store and a seed in a folder of their own.
 
+#[cfg(feature = "embedded-mint")]
+use meltd::cli::Act;
+use meltd::cli::args::DemoArgs;
 use meltd::cli::exit::{Exit, Failure};
 use meltd::cli::output::Out;
-#[cfg(feature = "embedded-mint")]
-use meltd::cli::{self, Act};
 use meltd::config::Config;
 #[cfg(feature = "embedded-mint")]
 use meltd::config::{self, StoreAddress};
@@ -18,7 +19,7 @@ use super::parts::driver;
 use super::parts::no_mint_inside;
 
 #[cfg(not(feature = "embedded-mint"))]
-pub(crate) async fn demo(_: Config, _: cli::args::DemoArgs, _: Out) -> Result<Exit, Failure> {
+pub(crate) async fn demo(_: Config, _: DemoArgs, _: Out) -> Result<Exit, Failure> {
     Err(no_mint_inside("demo"))
 }
 
@@ -33,11 +34,7 @@ pub(crate) const DEMO_POST_TIMEOUT_MS: u64 = 2000;
 
 /// A mint in memory, a store and a seed in a folder that is removed if all went well.
 #[cfg(feature = "embedded-mint")]
-pub(crate) async fn demo(
-    mut config: Config,
-    args: cli::args::DemoArgs,
-    out: Out,
-) -> Result<Exit, Failure> {
+pub(crate) async fn demo(mut config: Config, args: DemoArgs, out: Out) -> Result<Exit, Failure> {
     use meltd::mint::embedded::{EmbeddedMint, Settings};
     let broken = |why: String| Failure::new(Code::ConfigInvalid, why);
     let folder = match &args.dir {
@@ -78,13 +75,13 @@ pub(crate) async fn demo(
         ("MELTD_LEASE_TTL_MS", DEMO_LEASE_TTL_MS.to_string()),
         ("MELTD_UNIT", act.unit.clone()),
     ];
-    let stage = cli::demo::Stage::new(act, mint, folder.clone(), environment);
+    let stage = meltd::cli::demo::Stage::new(act, mint, folder.clone(), environment);
     let exit = stage.run().await;
     if args.dir.is_none() {
         if exit == Exit::Done {
             drop(std::fs::remove_dir_all(&folder));
         } else {
-            cli::output::note(&format!("the data is kept in {}", folder.display()));
+            meltd::cli::output::note(&format!("the data is kept in {}", folder.display()));
         }
     }
     Ok(exit)

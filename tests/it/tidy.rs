@@ -61,6 +61,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("src/reconcile/", LOOP, LOOP_CRATES),
     ("src/restore.rs", LOOP, LOOP_CRATES),
     ("src/doctor.rs", LOOP, LOOP_CRATES),
+    ("src/desk/", LOOP, LOOP_CRATES),
     ("src/stream/", LOOP, STREAM_CRATES),
     (
         "src/schemas.rs",
@@ -121,7 +122,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
 /// Of the HTTP face: the loops, and never an adapter.
 const API: &[&str] = &[
     "api", "saga", "ports", "driver", "intake", "recovery", "pool", "balance", "npub", "config",
-    "metrics",
+    "metrics", "desk",
 ];
 const LOOP: &[&str] = &[
     "saga",

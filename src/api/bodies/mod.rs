@@ -4,5 +4,6 @@
 pub mod fund;
 pub mod log;
 pub mod melt;
+pub mod operator;
 pub mod problem;
 pub mod wallet;

@@ -102,18 +102,25 @@ pub(crate) async fn of_all<S: Store + Access, M: Mint, C: Clock>(
         ..page.filter()?
     };
     let limit = filter.limit;
-    let store = &*api.pool.driver.store;
-    let heads = match caller.owners() {
-        None => store.heads(filter).await?,
-        Some(owners) => {
-            let mut heads = Vec::new();
-            for owner in owners {
-                heads.extend(of_owner(store, owner, filter.clone()).await?);
-            }
-            newest(heads, limit)
-        }
-    };
+    let heads = heads(&*api.pool.driver.store, &caller, filter).await?;
     Ok(Json(body(heads, limit)))
+}
+
+/// The newest heads of all wallets that an operator sees.
+pub(super) async fn heads<S: Store>(
+    store: &S,
+    caller: &Caller,
+    filter: HeadFilter,
+) -> Answer<Vec<Head>> {
+    let Some(owners) = caller.owners() else {
+        return Ok(store.heads(filter).await?);
+    };
+    let limit = filter.limit;
+    let mut heads = Vec::new();
+    for owner in owners {
+        heads.extend(of_owner(store, owner, filter.clone()).await?);
+    }
+    Ok(newest(heads, limit))
 }
 
 /// The newest heads of all wallets of an owner.

@@ -6,6 +6,7 @@ pub(super) mod list;
 pub(super) mod melt;
 pub(super) mod metrics;
 pub(super) mod one;
+pub(super) mod operator;
 pub(super) mod wallet;
 
 use axum::Router;
@@ -42,6 +43,25 @@ pub(super) fn guarded<S: Store + Access, M: Mint, C: Clock>() -> Router<Api<S, M
         .route("/api/melts/{id}", get(one::melt::<S, M, C>))
         .route("/api/melts/{id}/events", get(one::events::<S, M, C>))
         .route("/metrics", get(metrics::metrics))
+        .merge(operators())
+}
+
+/// The operator's routes, with authentication.
+fn operators<S: Store + Access, M: Mint, C: Clock>() -> Router<Api<S, M, C>> {
+    use operator::{mints, orders, sagas};
+    let sagas = Router::new()
+        .route("/", get(sagas::list::<S, M, C>))
+        .route("/{id}", get(sagas::show::<S, M, C>))
+        .route("/{id}/park", post(orders::park::<S, M, C>))
+        .route("/{id}/resume", post(orders::resume::<S, M, C>))
+        .route("/{id}/resolve", post(orders::resolve::<S, M, C>));
+    let mints = Router::new()
+        .route("/", get(mints::list::<S, M, C>))
+        .route("/pause", post(mints::pause::<S, M, C>))
+        .route("/resume", post(mints::resume::<S, M, C>));
+    Router::new()
+        .nest("/api/operator/sagas", sagas)
+        .nest("/api/operator/mints", mints)
 }
 
 /// Routes without authentication: they show nothing of any wallet.

@@ -81,7 +81,8 @@ pub(crate) async fn events<S: Store + Access, M: Mint, C: Clock>(
     .into_response())
 }
 
-fn event(record: &Record) -> EventBody {
+/// An event as it goes over the wire.
+pub(super) fn event(record: &Record) -> EventBody {
     EventBody {
         id: record.id(),
         seq: record.seq,

@@ -46,7 +46,6 @@ fn plain(body: &mut Value, ids: &[&str]) {
 
 /// The seeds' "Critical Error": the payment was made, and the database could not record it. It is
 /// no 500, and it completes itself when the database is back.
-/// Seen red with the quote's id left out.
 #[tokio::test(flavor = "multi_thread")]
 async fn paid_and_not_recorded_is_the_seeds_critical_body() {
     let tuning = Tuning {
@@ -228,7 +227,6 @@ async fn a_failed_melt_is_the_seeds_plain_body() {
 /// The seeds' sanitised error: what a store says of itself stays in the log, under the support id.
 /// And the store that does not say whether it took a melt: 202 with a place to look at, because
 /// it may be paid; the same request again is the same melt.
-/// Seen red with the body of a refusal, which has no `Location`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_does_not_answer_is_no_refusal() {
     let set = ReplicaSet::start(1).await;

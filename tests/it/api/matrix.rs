@@ -11,7 +11,24 @@ struct Route {
     method: Method,
     path: String,
     body: Option<Value>,
-    needs: Scope,
+    needs: Needs,
+}
+
+/// What a route needs; the column of the table.
+#[derive(Clone, Copy)]
+enum Needs {
+    /// `read`, on this wallet.
+    Read,
+    /// `melt`, on this wallet.
+    Melt,
+    /// `operate`; shows what the token may see.
+    List,
+    /// `operate`, on a saga of this wallet.
+    Saga,
+    /// `operate`, on all wallets.
+    Mints,
+    /// `metrics`.
+    Metrics,
 }
 
 /// A kind of caller, by the header that it sends.
@@ -31,32 +48,48 @@ fn routes(npub: &str, melt: &str, funding: &str) -> Vec<Route> {
         body: None,
         needs,
     };
-    let post = |path: String, body: Value| Route {
+    let post = |path: String, needs, body: Value| Route {
         method: Method::POST,
         path,
         body: Some(body),
-        needs: Scope::Melt,
+        needs,
     };
     let wallet = format!("/api/wallet/{npub}");
+    let saga = format!("/api/operator/sagas/{melt}");
+    let mints = "/api/operator/mints";
+    // Of these, what is allowed is refused afterwards.
+    let invoice = json!({ "invoice": "lnbc1broken" });
+    let token = json!({ "token": "cashuBbroken" });
+    let unsaid = json!({ "reason": "" });
+    let resolve = json!({ "as": "paid", "reason": "", "expectVersion": 1 });
+    let elsewhere = json!({ "mint": "https://other.example", "reason": "x" });
+    let resumed = json!({ "mint": "https://other.example" });
     vec![
+        post(format!("{wallet}/melt"), Needs::Melt, invoice),
         post(
-            format!("{wallet}/melt"),
-            json!({ "invoice": "lnbc1broken" }),
+            format!("{wallet}/mint"),
+            Needs::Melt,
+            json!({ "amount": 0 }),
         ),
-        post(format!("{wallet}/mint"), json!({ "amount": 0 })),
-        post(
-            format!("{wallet}/receive"),
-            json!({ "token": "cashuBbroken" }),
-        ),
-        get(format!("{wallet}/balance"), Scope::Read),
-        get(format!("{wallet}/transactions"), Scope::Read),
-        get(format!("{wallet}/melts"), Scope::Read),
-        get(format!("{wallet}/events"), Scope::Read),
-        get(format!("{wallet}/mint/{funding}"), Scope::Read),
-        get(format!("/api/melts/{melt}"), Scope::Read),
-        get(format!("/api/melts/{melt}/events"), Scope::Read),
-        get("/api/melts".to_owned(), Scope::Operate),
-        get("/metrics".to_owned(), Scope::Metrics),
+        post(format!("{wallet}/receive"), Needs::Melt, token),
+        get(format!("{wallet}/balance"), Needs::Read),
+        get(format!("{wallet}/transactions"), Needs::Read),
+        get(format!("{wallet}/melts"), Needs::Read),
+        get(format!("{wallet}/events"), Needs::Read),
+        get(format!("{wallet}/mint/{funding}"), Needs::Read),
+        get(format!("/api/melts/{melt}"), Needs::Read),
+        get(format!("/api/melts/{melt}/events"), Needs::Read),
+        get("/api/melts".to_owned(), Needs::List),
+        get("/api/operator/sagas".to_owned(), Needs::List),
+        get(saga.clone(), Needs::Saga),
+        get(format!("{saga}?evidence=true"), Needs::Saga),
+        post(format!("{saga}/park"), Needs::Saga, unsaid.clone()),
+        post(format!("{saga}/resume"), Needs::Saga, unsaid),
+        post(format!("{saga}/resolve"), Needs::Saga, resolve),
+        get(mints.to_owned(), Needs::Mints),
+        post(format!("{mints}/pause"), Needs::Mints, elsewhere),
+        post(format!("{mints}/resume"), Needs::Mints, resumed),
+        get("/metrics".to_owned(), Needs::Metrics),
     ]
 }
 
@@ -128,32 +161,39 @@ async fn every_route_against_every_kind_of_caller() {
     );
     let (melt_id, funding) = history(&scene, &owner, &full).await;
     let unknown = format!("meltd_{}", "0".repeat(64));
-    // (who, read, melt, operate, metrics): 0 = allowed.
+    // (who, [read, melt, list, saga, mints, metrics]): 0 = allowed.
     let token = Who::Token;
     let table = [
-        ("nobody", Who::Nobody, [401; 4]),
-        ("the owner", Who::Owner, [0, 0, 403, 403]),
-        ("another owner", Who::OtherOwner, [404, 404, 403, 403]),
-        ("a token for all", token(full), [0, 0, 0, 0]),
-        ("a read token", token(read), [0, 403, 403, 403]),
-        ("a melt token", token(melt), [403, 0, 403, 403]),
-        ("an operate token", token(operate), [403, 403, 0, 403]),
-        ("a metrics token", token(metrics), [403, 403, 403, 0]),
-        ("a token for the wallet", token(own), [0, 0, 0, 0]),
-        ("one for another wallet", token(foreign), [404, 404, 0, 0]),
-        ("a revoked token", token(revoked), [401; 4]),
-        ("an unknown token", token(unknown), [401; 4]),
-        ("no token at all", token("secret".to_owned()), [401; 4]),
+        ("nobody", Who::Nobody, [401; 6]),
+        ("the owner", Who::Owner, [0, 0, 403, 403, 403, 403]),
+        (
+            "another owner",
+            Who::OtherOwner,
+            [404, 404, 403, 403, 403, 403],
+        ),
+        ("a token for all", token(full), [0; 6]),
+        ("a read token", token(read), [0, 403, 403, 403, 403, 403]),
+        ("a melt token", token(melt), [403, 0, 403, 403, 403, 403]),
+        ("an operate token", token(operate), [403, 403, 0, 0, 0, 403]),
+        (
+            "a metrics token",
+            token(metrics),
+            [403, 403, 403, 403, 403, 0],
+        ),
+        ("a token for the wallet", token(own), [0, 0, 0, 0, 403, 0]),
+        (
+            "one for another wallet",
+            token(foreign),
+            [404, 404, 0, 404, 403, 0],
+        ),
+        ("a revoked token", token(revoked), [401; 6]),
+        ("an unknown token", token(unknown), [401; 6]),
+        ("no token at all", token("secret".to_owned()), [401; 6]),
     ];
     let mut wrong = Vec::new();
-    for (name, who, [read, melt, operate, metrics]) in &table {
+    for (name, who, expected) in &table {
         for route in routes(&owner.npub, &melt_id, &funding) {
-            let expected = match route.needs {
-                Scope::Read => *read,
-                Scope::Melt => *melt,
-                Scope::Operate => *operate,
-                Scope::Metrics => *metrics,
-            };
+            let expected = expected[route.needs as usize];
             let status = ask(&scene, &owner, &other, who, &route).await;
             let fits = match expected {
                 0 => status == 200 || (status == 400 && route.body.is_some()),

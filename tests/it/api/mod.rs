@@ -6,6 +6,7 @@ mod follow;
 mod golden;
 mod matrix;
 mod metrics;
+mod operator;
 mod rough;
 mod scene;
 mod schema;

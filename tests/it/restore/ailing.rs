@@ -147,9 +147,9 @@ async fn an_outbox_that_does_not_move_is_told() {
     let scene = Scene::funded(ALICE, 100).await;
     let file = rusqlite::Connection::open(scene.path("meltd.db")).unwrap();
     let meddle = |sql: &str| assert!(file.execute(sql, []).unwrap() > 0);
-    calls(&scene, &[], "outbox", "ok", "kept for a bus");
-    // As if a relay had been here.
-    meddle("INSERT INTO relay_mark VALUES (1, '2026-11-01T00:00:00Z', 0, '', 1)");
+    calls(&scene, &[], "outbox", "ok", "none was ever used");
+    meddle("INSERT INTO relay_mark VALUES (1, '2026-11-20T00:00:00Z', 0, '', 1)");
+    calls(&scene, &[], "outbox", "ok", "0 parked");
     meddle("UPDATE outbox SET written_at = written_at - 360000");
     calls(&scene, &[], "outbox", "warning", "the first 6 min old");
     meddle("UPDATE outbox SET parked = 1");
